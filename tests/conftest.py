@@ -1,0 +1,29 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(
+    os.environ.get("BURSAR_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+
+
+def shared_path(name: str) -> Path:
+    """A folder or file of the shared real data; skips where it is absent, fails under CI=true."""
+    path = DATA / name
+    if path.exists():
+        return path
+    reason = f"{name} is not in {DATA}; set BURSAR_SHARED_DATA to the folder that holds it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(name="shared_data")
+def shared_data_fixture() -> Callable[[str], Path]:
+    return shared_path
