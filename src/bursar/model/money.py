@@ -37,6 +37,11 @@ def usd(cost_nano: int | None) -> str | None:
     return f"{sign}{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"
 
 
+def usd_of_pico(cost_pico: int) -> str:
+    """Exact dollars of an amount in pico, for lines of arithmetic that are not rounded."""
+    return format((Decimal(cost_pico) / 10**12).normalize(), "f")
+
+
 def rate_usd_per_mtok(rate_pico: int) -> str:
     """A rate as dollars per million units, exactly."""
     return format((Decimal(rate_pico) / PICO_PER_USD_PER_MTOK).normalize(), "f")
