@@ -1,0 +1,259 @@
+"""Turns entries into priced rows: the one place where usage meets rates and blocks.
+
+An attempt that the provider counted is priced from its counts. One that nobody counted, but whose
+texts are known, is priced from estimated tokens and says "modelled". One that failed before any
+work is booked at zero and says "assumed". Everything else stays unpriced, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from bursar.ledger.blocks import Charge, Sent, SessionBlocks
+from bursar.model.block import digest_of
+from bursar.model.call import Tags
+from bursar.model.entry import Attempt, Entry
+from bursar.model.money import pico_to_nano
+from bursar.model.usage import Basis, Usage
+from bursar.price.book import Book
+from bursar.price.rates import Line, Priced, Rates
+
+SESSION_EPOCH = datetime(2020, 1, 1)
+EARLIEST = datetime(2018, 1, 1)
+"""No provider billed tokens before."""
+
+
+def session_key(name: str, at: datetime | None) -> int:
+    """A session's number: its start in seconds above, a hash of its name below.
+
+    Rows of one session lie together when sorted, and a question with a time hint reads few rows.
+    """
+    seconds = int((at - SESSION_EPOCH).total_seconds()) if at else 0
+    return (max(0, min(seconds, 2**31 - 1)) << 31) | (digest_of(name) & 0x7FFFFFFF)
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as the ledger will hold it."""
+
+    entry: Entry
+    call_id: int
+    session: int | None
+    step: int
+    blocks: SessionBlocks
+    attempts: tuple[tuple[Attempt, Rates | None, Sent | None], ...]
+
+
+class Poster:
+    """Prices entries and follows their sessions' prompts.
+
+    `take_up` gives what the ledger already knows of a session: its number and its blocks.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        now: datetime,
+        take_up: Callable[[str, datetime | None], tuple[int, SessionBlocks]],
+    ) -> None:
+        self.book = book
+        self.now = now
+        self.flags: dict[tuple[str, str], list[str]] = {}
+        self.open: OrderedDict[str, tuple[int, SessionBlocks]] = OrderedDict()
+        self._take_up = take_up
+
+    def post(self, entry: Entry) -> Posted:
+        """Price one entry. Order matters inside a session: a prompt continues the one before."""
+        call, tags = entry.call, entry.call.tags
+        call_id = digest_of(call.key)
+        self._check_time(entry)
+        session, blocks = self._session(tags.session, call.at)
+        step = tags.step_index if tags.step_index is not None else blocks.asked
+        blocks.asked += 1
+        attempts: list[tuple[Attempt, Rates | None, Sent | None]] = []
+        for attempt in entry.attempts:
+            counted = self._counted(entry, attempt, blocks)
+            priced, rates = self._priced(counted, call.at, call.provider, call.model)
+            sent = self._send(entry, priced, charge_of(priced, rates), blocks, step)
+            attempts.append((priced, rates, sent))
+        return Posted(
+            entry=entry,
+            call_id=call_id,
+            session=session,
+            step=step,
+            blocks=blocks,
+            attempts=tuple(attempts),
+        )
+
+    def _send(
+        self, entry: Entry, attempt: Attempt, charge: Charge, blocks: SessionBlocks, step: int
+    ) -> Sent | None:
+        """Follow one attempt. A retry of the same call sends the same prompt again."""
+        call = entry.call
+        if call.blocks is None:
+            return SessionBlocks().send((), None, charge, step) if attempt.usage else None
+        if attempt.n == entry.attempts[0].n:
+            return blocks.send(call.blocks, call.kept, charge, step)
+        return blocks.send((), len(blocks.path), charge, step)
+
+    def pass_by(self, entry: Entry) -> None:
+        """Follow an entry that the ledger holds already, so that the next one finds its prompt."""
+        call = entry.call
+        if call.tags.session is not None and entry.attempts:
+            _, blocks = self._session(call.tags.session, call.at)
+            if call.blocks is not None:
+                blocks.pass_by(call.blocks, call.kept)
+
+    def close_sessions(self, keep: int) -> Iterable[tuple[str, int, SessionBlocks]]:
+        """Give up the sessions not touched for longest, all but `keep` of them."""
+        while len(self.open) > keep:
+            name, (number, blocks) = self.open.popitem(last=False)
+            yield name, number, blocks
+
+    def flag(self, kind: str, place: str, what: str) -> None:
+        self.flags.setdefault((kind, place), []).append(what)
+
+    def _session(self, name: str | None, at: datetime | None) -> tuple[int | None, SessionBlocks]:
+        if name is None:
+            return None, SessionBlocks()
+        found = self.open.get(name)
+        if found is None:
+            found = self.open[name] = self._take_up(name, at)
+        self.open.move_to_end(name)
+        return found
+
+    def _counted(self, entry: Entry, attempt: Attempt, blocks: SessionBlocks) -> Attempt:
+        """The attempt with an estimated usage where nobody counted and the texts are known."""
+        if attempt.usage is not None or _refused(attempt):
+            return attempt
+        call = entry.call
+        answer = sum(one.tokens or 0 for one in entry.answer.blocks) if entry.answer else 0
+        if call.blocks is None:
+            return attempt
+        prompt = blocks.kept_tokens(call.kept) + sum(one.tokens or 0 for one in call.blocks)
+        if not prompt and not answer:
+            return attempt
+        return msgspec.structs.replace(
+            attempt, usage=Usage(input=prompt, output=answer), basis=Basis.MODELLED
+        )
+
+    def _priced(
+        self, attempt: Attempt, at: datetime | None, provider: str | None, model: str | None
+    ) -> tuple[Attempt, Rates | None]:
+        provider, model = attempt.provider or provider, attempt.model or model
+        if attempt.usage is None:
+            if _refused(attempt):
+                return msgspec.structs.replace(attempt, cost_nano=0, basis=Basis.ASSUMED), None
+            reason = attempt.unpriced_reason or "nobody counted its tokens"
+            return msgspec.structs.replace(attempt, unpriced_reason=reason), None
+        cost, rates, reason = cost_of(self.book, attempt, at, provider, model)
+        if cost is None:
+            return msgspec.structs.replace(attempt, cost_nano=None, unpriced_reason=reason), None
+        assert rates is not None
+        if rates.ambiguous:
+            self.flag("price_ambiguous", f"{provider}/{model}", rates.ambiguous)
+        version = rates.version
+        return msgspec.structs.replace(attempt, cost_nano=cost, price_version=version), rates
+
+    def _check_time(self, entry: Entry) -> None:
+        at = entry.call.at
+        if at is not None and not EARLIEST <= at <= self.now + timedelta(days=2):
+            place = entry.origin.file if entry.origin else entry.call.key
+            self.flag("time_suspect", place, f"a call at {at.isoformat()}")
+
+
+def cost_of(
+    book: Book, attempt: Attempt, at: datetime | None, provider: str | None, model: str | None
+) -> tuple[int | None, Rates | None, str | None]:
+    """(cost, rates, reason without a cost). Iterations by other models are priced one by one."""
+    assert attempt.usage is not None
+    whole = book.cost_nano(provider, model, attempt.usage, at, attempt.price_class)
+    if not attempt.parts:
+        return whole
+    priced = price_iterations(book, attempt.parts, at, provider, model)
+    return priced.cost_nano, whole[1] or priced.rates, priced.unpriced_reason
+
+
+def price_iterations(
+    book: Book,
+    parts: Sequence[Attempt],
+    at: datetime | None,
+    provider: str | None,
+    model: str | None,
+) -> Priced:
+    """Each iteration at its own model's rates, summed before the one rounding."""
+    lines: list[Line] = []
+    versions: list[str] = []
+    basis, rates = Basis.MEASURED, None
+    for one in parts:
+        if one.usage is None:
+            continue
+        priced = book.price(
+            one.provider or provider, one.model or model, one.usage, at, one.price_class
+        )
+        if priced.cost_nano is None:
+            return priced
+        lines.extend(priced.lines)
+        rates = rates or priced.rates
+        if priced.version and priced.version not in versions:
+            versions.append(priced.version)
+        if priced.basis != Basis.MEASURED:
+            basis = priced.basis
+    return Priced(
+        cost_nano=pico_to_nano(sum(line.cost_pico for line in lines)),
+        lines=tuple(lines),
+        version="; ".join(versions),
+        basis=basis,
+        rates=rates,
+    )
+
+
+def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
+    """The attempt's bill as ranges of its prompt."""
+    usage = attempt.usage
+    if usage is None:
+        return Charge(cost_nano=attempt.cost_nano)
+    written = usage.cache_write_5m + usage.cache_write_1h
+    tokens = Charge(
+        read_tokens=usage.cache_read,
+        written_tokens=written,
+        plain_tokens=usage.input,
+        answer_tokens=usage.answer,
+    )
+    if rates is None or attempt.cost_nano is None:
+        return tokens
+    plain = rates.input or 0
+    read = plain if rates.cache_read is None else rates.cache_read
+    write_5m = plain if rates.cache_write_5m is None else rates.cache_write_5m
+    write_1h = write_5m if rates.cache_write_1h is None else rates.cache_write_1h
+    read_pico = usage.cache_read * read
+    written_pico = usage.cache_write_5m * write_5m + usage.cache_write_1h * write_1h
+    plain_pico = usage.input * plain
+    prompt_pico = read_pico + written_pico + plain_pico
+    return msgspec.structs.replace(
+        tokens,
+        read_pico=read_pico,
+        written_pico=written_pico,
+        plain_pico=plain_pico,
+        answer_pico=max(0, attempt.cost_nano * 1000 - prompt_pico),
+        cost_nano=attempt.cost_nano,
+    )
+
+
+def list_input_nano(attempt: Attempt, rates: Rates | None) -> int | None:
+    """What the prompt would have cost without any cache."""
+    if attempt.usage is None or rates is None or rates.input is None:
+        return None
+    return attempt.usage.prompt * rates.input // 1000
+
+
+def tags_json(tags: Tags) -> str | None:
+    return msgspec.json.encode(tags.other).decode() if tags.other else None
+
+
+def _refused(attempt: Attempt) -> bool:
+    """Answered with an error before any counted work."""
+    return attempt.status is not None and attempt.status >= 400 and attempt.usage is None

@@ -1,0 +1,4 @@
+-- What sources recorded for whole sessions.
+SELECT SUM(s.recorded_cost_nano) AS recorded_cost_nano
+FROM sessions AS s
+WHERE s.session IN (SELECT a.session FROM attempts AS a WHERE {scope})

@@ -1,0 +1,165 @@
+"""Rows as columns: what an entry looks like in each table, collected until it is written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bursar.ledger.blocks import Sent, SessionBlocks
+from bursar.ledger.posting import Posted, list_input_nano, tags_json
+from bursar.ledger.schema import TABLES, numbers_text
+from bursar.model.entry import Attempt
+
+Columns = dict[str, list[object]]
+
+
+def empty_columns(table: str) -> Columns:
+    return {name: [] for name in TABLES[table]}
+
+
+class Rows:
+    """Pending rows of every table."""
+
+    def __init__(self) -> None:
+        self.tables = {table: empty_columns(table) for table in TABLES}
+
+    def add(self, table: str, *values: object) -> None:
+        """One row, in the order of the schema."""
+        for column, value in zip(self.tables[table].values(), values, strict=True):
+            column.append(value)
+
+    def pending(self, table: str) -> int:
+        return len(next(iter(self.tables[table].values())))
+
+    def take(self) -> dict[str, Columns]:
+        """The tables that have rows; afterwards nothing is pending."""
+        full = {table: self.tables[table] for table in TABLES if self.pending(table)}
+        for table in full:
+            self.tables[table] = empty_columns(table)
+        return full
+
+    def add_posted(self, posted: Posted, source: int) -> None:
+        """Everything that one entry puts into the ledger, its session's blocks excepted.
+
+        A call without a session keeps its blocks under its own negative id.
+        """
+        entry = posted.entry
+        for attempt, rates, sent in posted.attempts:
+            listed = list_input_nano(attempt, rates)
+            self._add_attempt(posted, attempt, source, listed, sent)
+            self.add_parts(posted.call_id, attempt.n, sent)
+        if posted.session is None and entry.call.blocks:
+            self.add_session(-posted.call_id, posted.blocks)
+        where = (posted.call_id, posted.session, posted.step)
+        for use in entry.answer.tool_uses if entry.answer else ():
+            self.add("tool_uses", *where, use.id, use.tool, use.arguments_digest)
+        for out in entry.tool_outcomes:
+            self.add(
+                "tool_outcomes", *where, out.id, out.tool, out.result_digest, out.failed, out.tokens
+            )
+
+    def add_parts(self, call_id: int, n: int, sent: Sent | None) -> None:
+        """What one attempt is made of."""
+        for part in sent.parts if sent else ():
+            self.add(
+                "parts",
+                call_id,
+                n,
+                part.kind.value,
+                part.tokens,
+                part.carried_tokens,
+                part.fresh_nano,
+                part.carried_nano,
+            )
+
+    def _add_attempt(
+        self, posted: Posted, attempt: Attempt, source: int, listed: int | None, sent: Sent | None
+    ) -> None:
+        call, answer, usage = posted.entry.call, posted.entry.answer, attempt.usage
+        tags, origin = call.tags, posted.entry.origin
+        uses = answer.tool_uses if answer else ()
+        followed = sent if call.blocks is not None else None
+        counts: tuple[object, ...] = (None,) * 7
+        if usage is not None:
+            units = msgspec.json.encode(usage.other).decode() if usage.other else None
+            counts = (
+                usage.input,
+                usage.cache_read,
+                usage.cache_write_5m,
+                usage.cache_write_1h,
+                usage.output,
+                usage.reasoning,
+                units,
+            )
+        self.add(
+            "attempts",
+            posted.call_id,
+            attempt.n,
+            call.at,
+            posted.session,
+            posted.step,
+            tags.tenant,
+            tags.team,
+            tags.cost_center,
+            tags.application,
+            tags.environment,
+            tags.route,
+            tags.workflow,
+            tags.prompt_version,
+            tags.user,
+            tags.task_type,
+            tags_json(tags),
+            attempt.provider or call.provider,
+            attempt.model or call.model,
+            call.model,
+            attempt.price_class,
+            call.dialect,
+            uses[0].tool if uses else None,
+            *counts,
+            msgspec.json.encode(attempt.parts).decode() if attempt.parts else None,
+            attempt.basis.value if usage is not None else None,
+            attempt.cost_nano,
+            attempt.basis.value if attempt.cost_nano is not None else None,
+            attempt.recorded_cost_nano,
+            attempt.unpriced_reason,
+            attempt.price_version,
+            listed,
+            attempt.status,
+            answer.stop if answer else None,
+            answer.status if answer else None,
+            attempt.first_byte_ms,
+            attempt.total_ms,
+            attempt.is_retry or tags.is_retry,
+            attempt.retry_cause or tags.retry_cause,
+            followed.prompt_digest if followed else None,
+            usage.prompt if usage is not None else None,
+            followed.repeated_tokens if followed else None,
+            followed.place if followed else None,
+            followed.kept if followed else None,
+            numbers_text(followed.added) if followed else None,
+            call.limits.max_tokens,
+            call.limits.effort,
+            attempt.provider_request_id,
+            source,
+            origin.line if origin else None,
+        )
+
+    def add_session(self, number: int, blocks: SessionBlocks) -> None:
+        """The blocks of a session as they stand now."""
+        for place, one in enumerate(blocks.fold()):
+            block = one.block
+            self.add(
+                "blocks",
+                number,
+                place,
+                block.digest,
+                one.nth,
+                block.role.value,
+                block.kind.value,
+                block.name,
+                one.tokens,
+                block.size_bytes,
+                block.mark.value,
+                one.first_step,
+                one.carries,
+                *one.nano,
+            )
