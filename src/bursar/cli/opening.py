@@ -1,0 +1,108 @@
+"""What every command opens: the clock, the home folder, the price book and a ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bursar.ledger.engines.duck import Duck
+from bursar.ledger.reports import Scope, scope_of
+from bursar.model.errors import BadInput, LedgerError
+from bursar.price.book import Book, load_book
+
+LEDGER_SUFFIX = ".duckdb"
+
+
+def now() -> datetime:
+    """The present, in UTC, naive like every time in the ledger."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def home() -> Path:
+    """Where Bursar keeps its ledgers and compiled prices: `BURSAR_HOME` or the user's data."""
+    named = os.environ.get("BURSAR_HOME")
+    if named:
+        return Path(named).expanduser()
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "bursar"
+
+
+def overlays() -> list[Path]:
+    """The user's own price files, in the order of their names."""
+    folder = home() / "prices"
+    return sorted(folder.glob("*.toml")) if folder.is_dir() else []
+
+
+def open_book(more: tuple[Path, ...] = ()) -> Book:
+    """Listed prices, then the user's overlays, then those named on the command line."""
+    return load_book((*overlays(), *more), home=home(), now=now())
+
+
+def ledger_path(name: str | None) -> Path:
+    """A ledger's file: a path as it is, a bare name inside the home folder."""
+    if name is None:
+        return home() / f"ledger{LEDGER_SUFFIX}"
+    if "/" in name or os.sep in name or name.endswith(LEDGER_SUFFIX):
+        return Path(name).expanduser()
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise BadInput(
+            f"{name!r} is no name for a ledger",
+            mend="use letters, digits, - and _, or give a path that ends in .duckdb",
+        )
+    return home() / "ledgers" / f"{name}{LEDGER_SUFFIX}"
+
+
+@contextmanager
+def opened(name: str | None, *, create: bool = False) -> Iterator[Duck]:
+    """A ledger that is closed again. Unless `create`, it must exist."""
+    path = ledger_path(name)
+    if not create and not path.exists():
+        raise LedgerError(
+            f"there is no ledger at {path}",
+            mend="import something first: bursar import PATH",
+        )
+    duck = Duck(path)
+    try:
+        yield duck
+    finally:
+        duck.close()
+
+
+@contextmanager
+def temporary() -> Iterator[Duck]:
+    """A ledger in memory, gone when the command ends."""
+    duck = Duck(None)
+    try:
+        yield duck
+    finally:
+        duck.close()
+
+
+def asked_scope(since: str | None, until: str | None, where: list[str] | None) -> Scope:
+    """The attempts that a person asked about."""
+    filters: list[tuple[str, str]] = []
+    for one in where or []:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise BadInput(
+                f"--where {one!r} is no filter", mend="write it as NAME=VALUE, as in route=airline"
+            )
+        filters.append((name.strip(), value))
+    return scope_of(moment_of(since, "--since"), moment_of(until, "--until"), filters)
+
+
+def moment_of(text: str | None, option: str) -> datetime | None:
+    """A day or time that a person typed, as naive UTC."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as bad:
+        raise BadInput(
+            f"{option} {text!r} is no date",
+            mend="write it as 2026-11-22 or 2026-11-22T10:00:00Z",
+        ) from bad
+    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
