@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ def ledger_path(name: str | None) -> Path:
 
 
 @contextmanager
-def opened(name: str | None, *, create: bool = False) -> Iterator[Duck]:
+def opened(name: str | None, *, create: bool = False) -> Generator[Duck]:
     """A ledger that is closed again. Unless `create`, it must exist."""
     path = ledger_path(name)
     if not create and not path.exists():
@@ -72,7 +72,7 @@ def opened(name: str | None, *, create: bool = False) -> Iterator[Duck]:
 
 
 @contextmanager
-def temporary() -> Iterator[Duck]:
+def temporary() -> Generator[Duck]:
     """A ledger in memory, gone when the command ends."""
     duck = Duck(None)
     try:

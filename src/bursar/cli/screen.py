@@ -135,7 +135,7 @@ class Screen:
                 f"[bold]{money(one['cost_usd'])}[/bold] ({percent(one['share'])},"
                 f" {plain(one['basis'])})"
             )
-            text = one["evidence"].get("text") if isinstance(one["evidence"], dict) else None
+            text = one["evidence"].get("text")
             if text:
                 self.line(f"   {text}")
             self.line(f"   -> {one['mend']}")

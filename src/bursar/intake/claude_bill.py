@@ -10,8 +10,12 @@ import msgspec
 from bursar.dialects.lens import price_class_of, read_response, read_usage
 from bursar.intake.claude_lines import DIALECT, provider_of
 from bursar.intake.claude_session import Turn
+from bursar.intake.lines import as_list, as_map
 from bursar.model.entry import Attempt
 from bursar.model.errors import BadInput, BadUsage
+
+OWN = "message"
+"""The type of a pass that the top-level counts hold."""
 
 
 def attempt_of(turn: Turn) -> Attempt:
@@ -51,11 +55,7 @@ def _counted(attempt: Attempt, body: dict[str, Any]) -> Attempt:
 
 def _in_several_passes(body: dict[str, Any]) -> bool:
     """Compaction, an advisor or a fallback took part: such passes are billed one by one."""
-    passes = body.get("iterations")
-    return isinstance(passes, list) and any(
-        isinstance(one, dict) and one.get("type") != "message"  # type: ignore[reportUnknownMemberType]
-        for one in passes  # type: ignore[reportUnknownVariableType]
-    )
+    return any(as_map(one).get("type", OWN) != OWN for one in as_list(body.get("iterations")))
 
 
 def _price_class(body: dict[str, Any]) -> str:

@@ -20,12 +20,13 @@ from bursar.intake.claude_lines import (
     attachment_blocks,
     decode_line_of,
     decode_message,
+    learn_tools,
     read_parts,
     status_of,
 )
 from bursar.intake.claude_session import Session, Turn
 from bursar.intake.documents import elements
-from bursar.intake.lines import ABSENT, UNREAD, decode_line, why_unread
+from bursar.intake.lines import ABSENT, UNREAD, as_map, decode_line, why_unread
 from bursar.intake.source import Head, Source
 from bursar.intake.times import parse_time
 from bursar.model.block import Role, digest_of
@@ -61,8 +62,8 @@ def _is_transcript(record: dict[str, Any]) -> bool:
     message = record.get("message")
     if record.get("type") in TYPES:
         return isinstance(message, dict) and "payload" not in record
-    if isinstance(message, dict) and "type" not in record:
-        return isinstance(message.get("usage"), dict)  # type: ignore[reportUnknownMemberType]
+    if "type" not in record and "usage" in as_map(message):
+        return True
     return "type" in record and "sessionId" in record and "payload" not in record
 
 
@@ -147,7 +148,7 @@ class _Reader:
         self, number: int, raw: bytes, line: Line, message: Message, session: Session
     ) -> None:
         if not _is_answer(line, message):
-            session.hear(line, read_parts(message, Role.USER, session.tools))
+            session.hear(line, read_parts(message.content, Role.USER, session.tools))
             return
         if line.is_api_error_message:
             self._failed(number, raw, line, session)
@@ -166,8 +167,8 @@ class _Reader:
                 self.copies.append(number)
                 return
             turn = session.begin(number, line, message, key)
-        reading = read_parts(message, Role.ASSISTANT, session.tools)
-        turn.add(number, line, message, reading)
+        learn_tools(message.content, session.tools)
+        turn.add(number, line, message)
         if line.cost_usd is not None:
             cost_nano = nano_from_usd(line.cost_usd, "costUSD")
             turn.cost_nano = max(cost_nano, turn.cost_nano or 0)
@@ -247,7 +248,7 @@ class _Reader:
 
     def _entry(self, session: Session, turn: Turn) -> Iterator[Item]:
         self.done.add(digest_of(turn.key))
-        blocks, uses = turn.answer()
+        blocks, uses = turn.answer(session.tools)
         prompt = session.prompt_of(turn, blocks, uses)
         place = f"{self.source.label}:{turn.first_line}"
         attempt = attempt_of(turn)

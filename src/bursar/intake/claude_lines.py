@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from bursar.dialects.lens import MessageReading, message_blocks
-from bursar.intake.lines import ABSENT
+from bursar.intake.lines import ABSENT, as_list, as_map
 from bursar.model.block import Block, Kind, Role, digest_of
 
 DIALECT = "anthropic_messages"
@@ -27,7 +27,6 @@ PROVIDER_OF_MODEL = (
     (re.compile(r"[^/]*@"), "google"),
     (re.compile(r"claude"), "anthropic"),
 )
-
 
 
 class Message(msgspec.Struct):
@@ -81,12 +80,18 @@ decode_message = msgspec.json.Decoder(Message).decode
 _decode_attachment = msgspec.json.Decoder(Attachment).decode
 
 
-def read_parts(message: Message, role: Role, names: dict[str, str]) -> MessageReading:
+def learn_tools(content: object, names: dict[str, str]) -> None:
+    """Remember which tool each use names, for the result that may be the next line."""
+    for part in as_list(content):
+        fields = as_map(part)
+        use, name = fields.get("id"), fields.get("name")
+        if isinstance(use, str) and isinstance(name, str):
+            names[use] = name
+
+
+def read_parts(content: object, role: Role, names: dict[str, str]) -> MessageReading:
     """The blocks of a message, hidden thinking included."""
-    content = message.content
-    hidden: list[Block] = []
-    if isinstance(content, list):
-        hidden = [block for part in content if (block := _hidden_thinking(part)) is not None]
+    hidden = [block for part in as_list(content) if (block := _hidden_thinking(part)) is not None]
     reading = message_blocks({"role": role.value, "content": content}, names)
     if not hidden:
         return reading
@@ -125,17 +130,17 @@ def provider_of(model: str | None, message_id: str | None) -> str | None:
 def status_of(line: Line) -> int | None:
     """The HTTP status of a failed request, where the line tells it."""
     for value in (line.api_error_status, line.error):
-        if isinstance(value, dict):
-            value = value.get("status")  # type: ignore[reportUnknownMemberType]
+        value = as_map(value).get("status", value)
         if isinstance(value, int) and 400 <= value < 600:
             return value
     return None
 
 
 def _hidden_thinking(part: object) -> Block | None:
-    if not isinstance(part, dict) or part.get("type") != "thinking" or part.get("thinking"):  # type: ignore[reportUnknownMemberType]
+    fields = as_map(part)
+    if fields.get("type") != "thinking" or fields.get("thinking"):
         return None
-    signature: object = part.get("signature")  # type: ignore[reportUnknownMemberType]
+    signature: object = fields.get("signature")
     if not isinstance(signature, str) or not signature:
         return None
     return Block(

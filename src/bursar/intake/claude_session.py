@@ -14,7 +14,8 @@ from collections import deque
 import msgspec
 
 from bursar.dialects.lens import MessageReading
-from bursar.intake.claude_lines import Line, Message, unseen_block
+from bursar.intake.claude_lines import Line, Message, read_parts, unseen_block
+from bursar.intake.lines import as_list
 from bursar.model.block import Block, Role
 from bursar.model.call import Tags
 from bursar.model.entry import Entry, ToolOutcome, ToolUse
@@ -56,12 +57,12 @@ class Turn(msgspec.Struct, kw_only=True):
     usage: dict[str, object] | None = None
     cost_nano: int | None = None
     times: list[object] = []
-    pieces: list[tuple[str, int, MessageReading]] = []
-    """(time, order of arrival, what the line holds) of each line."""
+    pieces: list[tuple[str, int, list[object]]] = []
+    """(time, order of arrival, parts) of each line."""
     seen: set[str] = set()
     after_failure: bool = False
 
-    def add(self, number: int, line: Line, message: Message, reading: MessageReading) -> None:
+    def add(self, number: int, line: Line, message: Message) -> None:
         """One more line of this call. The counts of its last state are the true ones."""
         self.last_line = number
         self.request_id = self.request_id or line.request_id
@@ -73,20 +74,29 @@ class Turn(msgspec.Struct, kw_only=True):
         self.effort = self.effort or (line.effort if isinstance(line.effort, str) else None)
         self.stop = message.stop_reason or self.stop
         self.times.append(line.timestamp)
-        self.pieces.append((str(line.timestamp), len(self.pieces), reading))
+        if message.content is not None:
+            parts: list[object] = as_list(message.content) or [message.content]
+            self.pieces.append((str(line.timestamp), len(self.pieces), parts))
         if message.usage is not None and _weight(message.usage) >= _weight(self.usage):
             self.usage = message.usage
 
-    def answer(self) -> tuple[tuple[Block, ...], tuple[ToolUse, ...]]:
-        """Blocks and tool uses in the order of their times; a part logged twice counts once."""
+    def answer(self, names: dict[str, str]) -> tuple[tuple[Block, ...], tuple[ToolUse, ...]]:
+        """Blocks and tool uses, in the order of their times; a part logged twice counts once."""
+        if not self.pieces:
+            return (), ()
+        parts = [part for piece in sorted(self.pieces, key=_when) for part in piece[2]]
+        reading = read_parts(parts, Role.ASSISTANT, names)
         blocks: dict[int, Block] = {}
         uses: dict[tuple[str | None, int | None], ToolUse] = {}
-        for _, _, reading in sorted(self.pieces, key=lambda piece: piece[:2]):
-            for block in reading.blocks:
-                blocks.setdefault(block.digest, block)
-            for use in reading.tool_uses:
-                uses.setdefault((use.id, use.arguments_digest), use)
+        for block in reading.blocks:
+            blocks.setdefault(block.digest, block)
+        for use in reading.tool_uses:
+            uses.setdefault((use.id, use.arguments_digest), use)
         return tuple(blocks.values()), tuple(uses.values())
+
+
+def _when(piece: tuple[str, int, list[object]]) -> tuple[str, int]:
+    return piece[:2]
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import msgspec
 
 from bursar.dialects.lens import MessageReading, message_blocks, read_usage
 from bursar.intake.codex_prompt import Conversation
-from bursar.intake.lines import ABSENT, UNREAD, decode_line, why_unread
+from bursar.intake.lines import ABSENT, UNREAD, as_list, as_map, decode_line, why_unread
 from bursar.intake.source import Head, Source
 from bursar.intake.times import parse_time
 from bursar.model.block import Block
@@ -114,7 +114,7 @@ class _Reader:
         self.counted = COUNTS in source.head.raw
         """Whether the file has counts: then a call ends at its count and nowhere else."""
         self.calls = 0
-        self.total: Json | None = None
+        self.total: Json = {}
         self.model: str | None = None
         self.effort: str | None = None
         self.provider = PROVIDER
@@ -168,23 +168,21 @@ class _Reader:
         if isinstance(session, str) and session:
             self.session = session
         self.named = True
-        source = meta.get("source")
-        spawned = isinstance(source, dict) and "subagent" in source
+        spawned = "subagent" in as_map(meta.get("source"))
         self.replay.possible = bool(meta.get("forked_from_id")) or spawned
         self.replay.covers(at)
         self.provider = _text(meta.get("model_provider")) or PROVIDER
         self.model = self.model or _text(meta.get("model"))
         self.cwd = _text(meta.get("cwd"))
-        git = meta.get("git")
         named = {
             "entrypoint": meta.get("originator"),
             "version": meta.get("cli_version"),
-            "branch": git.get("branch") if isinstance(git, dict) else None,  # type: ignore[reportUnknownMemberType]
+            "branch": as_map(meta.get("git")).get("branch"),
             "forked_from": meta.get("forked_from_id"),
         }
         self.other = {name: text for name, value in named.items() if (text := _text(value))}
         base = meta.get("base_instructions")
-        text = base.get("text") if isinstance(base, dict) else base  # type: ignore[reportUnknownMemberType]
+        text = as_map(base).get("text", base)
         if isinstance(text, str) and text:
             message = {"role": "system", "content": text}
             self.talk.head = message_blocks(message, {}).blocks
@@ -197,17 +195,13 @@ class _Reader:
     def _compacted(self, payload: Json) -> None:
         """The conversation so far is replaced by a summary."""
         history = payload.get("replacement_history")
-        if not isinstance(history, list) or not history:
-            history = [{"role": "user", "content": payload.get("message") or ""}]
+        summary = {"role": "user", "content": payload.get("message") or ""}
         blocks: list[Block] = []
-        for item in history:  # type: ignore[reportUnknownVariableType]
-            if isinstance(item, dict):
-                blocks.extend(self._reading(item).blocks)  # type: ignore[reportUnknownArgumentType]
+        for item in as_list(history) or [summary]:
+            blocks.extend(self._reading(as_map(item)).blocks)
         self.talk.replace(blocks)
 
-    def _item(
-        self, number: int, at: datetime | None, item: Json, copied: bool
-    ) -> Iterator[Item]:
+    def _item(self, number: int, at: datetime | None, item: Json, copied: bool) -> Iterator[Item]:
         reading = self._reading(item)
         if copied:
             self.talk.hear(reading)
@@ -224,20 +218,13 @@ class _Reader:
     def _count(
         self, number: int, at: datetime | None, payload: Json, copied: bool
     ) -> Iterator[Item]:
-        body = payload.get("info")
-        if not isinstance(body, dict):
-            return
-        total, last = body.get("total_token_usage"), body.get("last_token_usage")  # type: ignore[reportUnknownMemberType]
-        if not isinstance(total, dict):
-            total = None
+        told = as_map(payload.get("info"))
+        total, last = as_map(told.get("total_token_usage")), as_map(told.get("last_token_usage"))
         before, self.total = self.total, total or self.total
-        if copied or (total is not None and _same(total, before)):
+        if copied or not (total or last) or (total and _same(total, before)):
             return
-        if total is None and not isinstance(last, dict):
-            return
-        if not self.counted:
-            self.counted = True
-        self.model = _text(body.get("model")) or self.model  # type: ignore[reportUnknownMemberType]
+        self.counted = True
+        self.model = _text(told.get("model")) or self.model
         self.talk.mark(number, at)
         yield from self._paid(number, _step(total, last, before))
 
@@ -307,9 +294,7 @@ def _searches(item: Json) -> int:
     """Searches are billed per call and counted only by their items."""
     if item.get("type") != "web_search_call":
         return 0
-    action = item.get("action")
-    kind = action.get("type") if isinstance(action, dict) else None  # type: ignore[reportUnknownMemberType]
-    return int(kind in (None, "search"))
+    return int(as_map(item.get("action")).get("type") in (None, "search"))
 
 
 COUNTED = (
@@ -321,16 +306,16 @@ COUNTED = (
 )
 
 
-def _same(total: Json, before: Json | None) -> bool:
-    return before is not None and all(total.get(name) == before.get(name) for name in COUNTED)
+def _same(total: Json, before: Json) -> bool:
+    return all(total.get(name) == before.get(name) for name in COUNTED)
 
 
-def _step(total: Json | None, last: object, before: Json | None) -> Json:
+def _step(total: Json, last: Json, before: Json) -> Json:
     """The counts of one call: as told, else what the total has grown by."""
-    if isinstance(last, dict) and any(last.get(name) for name in COUNTED):  # type: ignore[reportUnknownMemberType]
-        return last  # type: ignore[reportUnknownVariableType]
-    if total is None or before is None or not _grown(total, before):
-        return total or {}
+    if any(last.get(name) for name in COUNTED):
+        return last
+    if not before or not _grown(total, before):
+        return total
     return {
         name: total[name] - (before.get(name) or 0)
         for name in COUNTED

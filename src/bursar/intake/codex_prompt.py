@@ -71,9 +71,7 @@ class Conversation:
             self._now.extend(reading.blocks)
             self._now_outcomes.extend(reading.tool_outcomes)
 
-    def speak(
-        self, reading: MessageReading, line: int, at: datetime | None, searches: int
-    ) -> None:
+    def speak(self, reading: MessageReading, line: int, at: datetime | None, searches: int) -> None:
         """The model says something."""
         self.mark(line, at)
         self._speaking = True

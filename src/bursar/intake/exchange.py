@@ -9,8 +9,7 @@ by length of text, so that the calls add up to exactly what was recorded.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -20,25 +19,26 @@ from bursar.dialects.lens import (
     message_blocks,
     read_request,
     read_response,
-    read_usage,
     tool_blocks,
 )
+from bursar.dialects.pages import FLAT_BYTES, pages
 from bursar.intake.exchange_line import (
+    CALL_LINE,
+    NAME,
     SIDES,
-    TEXTS,
+    TITLE,
+    Fields,
     Line,
-    price_class,
     split_totals,
     stop_word,
     text_of,
 )
+from bursar.intake.ordering import by_time
 from bursar.intake.source import Head, Source, decode_line, why_not_json
-from bursar.intake.times import parse_time
 from bursar.model.block import Block, digest_of
-from bursar.model.call import Call, Limits, Tags
+from bursar.model.call import Call, Limits
 from bursar.model.entry import (
     Answer,
-    Attempt,
     Entry,
     Flag,
     SessionFact,
@@ -46,11 +46,11 @@ from bursar.model.entry import (
     ToolOutcome,
 )
 from bursar.model.errors import BadInput
-from bursar.model.money import nano_from_usd, usd
+from bursar.model.money import usd
 from bursar.model.usage import Usage
 
-NAME = "exchange"
-TITLE = "Bursar exchange JSONL"
+__all__ = ["NAME", "TITLE", "read", "recognises"]
+
 Item = Entry | SessionFact | Skip | Flag
 
 
@@ -60,7 +60,9 @@ def recognises(head: Head) -> bool:
         if record.get("kind") == "call" or isinstance(record.get("outcome"), dict):
             return True
         messages = record.get("messages")
-        if isinstance(messages, list) and all(isinstance(m, dict) for m in messages):
+        if isinstance(messages, list) and all(
+            isinstance(m, dict) for m in cast("list[object]", messages)
+        ):
             return not {"choices", "object", "request_id", "custom_llm_provider"} & record.keys()
         if ("usage" in record or "cost_usd" in record) and not {
             "message",
@@ -74,7 +76,15 @@ def recognises(head: Head) -> bool:
 
 
 def read(source: Source) -> Iterator[Item]:
-    """Entries of every line that is understood; the others are listed."""
+    """Entries of every line that is understood; the others are listed. Calls go by their time."""
+    return by_time(_lines(source), movable=_is_call_line)
+
+
+def _is_call_line(entry: Entry) -> bool:
+    return entry.origin is not None and entry.origin.format == CALL_LINE
+
+
+def _lines(source: Source) -> Iterator[Item]:
     decode = msgspec.json.Decoder(Line).decode
     for number, raw in source.lines():
         try:
@@ -90,18 +100,8 @@ def read(source: Source) -> Iterator[Item]:
             yield from found
 
 
-class _Reader:
+class _Reader(Fields):
     """One line on its way to entries."""
-
-    def __init__(self, source: Source, number: int, raw: bytes, line: Line) -> None:
-        self.source = source
-        self.number = number
-        self.line = line
-        self.digest = digest_of(raw)
-        self.place = f"{source.label}:{number}"
-        self.flags: list[Flag] = []
-        self.origin = source.origin(number, NAME)
-        self.tags = self._tags()
 
     def items(self) -> Iterator[Item]:
         line = self.line
@@ -162,10 +162,10 @@ class _Reader:
         ordinal: int,
     ) -> Entry:
         line = self.line
-        at = self._time(message.get("at") if message.get("at") is not None else line.at)
+        at = self.time(message.get("at") if message.get("at") is not None else line.at)
         model = text_of(message.get("model")) or line.model
         identity = message.get("id") or f"{ordinal}:{digest_of(msgspec.json.encode(message))}"
-        attempt = self._attempt(
+        attempt = self.attempt(
             message.get("usage"),
             message.get("cost_usd"),
             model,
@@ -202,13 +202,13 @@ class _Reader:
         """The calls, with the session's totals split over them where they carry none."""
         line = self.line
         if line.usage is not None:
-            entries = self._share_usage(self._usage(line.usage), entries)
-        recorded = self._cost(line.cost_usd)
+            entries = self._share_usage(self.usage(line.usage), entries)
+        recorded = self.cost(line.cost_usd)
         own = [one.attempts[0].recorded_cost_nano for one in entries]
         if recorded is not None and None not in own:
             whole = sum(cost for cost in own if cost is not None)
             if abs(whole - recorded) > max(1_000, recorded // 100):
-                self._flag(
+                self.flag(
                     "contradiction",
                     f"the session records ${usd(recorded)}, its calls ${usd(whole)} together",
                 )
@@ -240,7 +240,7 @@ class _Reader:
                 told = getattr(total, name)
                 summed = sum(getattr(usage, name) for usage in own)
                 if abs(told - summed) > max(10, told // 100):
-                    self._flag(
+                    self.flag(
                         "contradiction",
                         f"the session records {told} {name} tokens, its calls {summed} together",
                     )
@@ -260,7 +260,7 @@ class _Reader:
             blocks, limits, outcomes = prompt.blocks, prompt.limits, prompt.tool_outcomes
         elif line.messages is not None:
             blocks, outcomes, answer = self._messages(names)
-        attempt = self._attempt(line.usage, line.cost_usd, line.model, line.latency_ms)
+        attempt = self.attempt(line.usage, line.cost_usd, line.model, line.latency_ms)
         if response is not None:
             answer = Answer(
                 blocks=response.answer_blocks,
@@ -278,8 +278,8 @@ class _Reader:
         provider = line.provider or (response.provider if response else None)
         return Entry(
             call=Call(
-                key=self._key(),
-                at=self._time(line.at),
+                key=self.key(),
+                at=self.time(line.at),
                 dialect=line.dialect or (response.dialect if response else None),
                 provider=provider,
                 model=line.model or attempt.model,
@@ -301,6 +301,10 @@ class _Reader:
         last = messages.pop() if messages and messages[-1].get("role") == "assistant" else None
         blocks: list[Block] = list(tool_blocks(self.line.tools or []))
         outcomes: list[ToolOutcome] = []
+        flat = messages[0].get("content") if len(messages) == 1 else None
+        if isinstance(flat, str) and len(flat) > FLAT_BYTES:
+            blocks.extend(pages(flat))
+            messages = []
         for message in messages:
             reading = message_blocks(message, names)
             blocks.extend(reading.blocks)
@@ -317,87 +321,14 @@ class _Reader:
         line = self.line
         return Entry(
             call=Call(
-                key=self._key(),
-                at=self._time(line.at),
+                key=self.key(),
+                at=self.time(line.at),
                 dialect=line.dialect,
                 provider=line.provider,
                 model=line.model,
                 tags=self.tags,
             ),
-            attempts=(self._attempt(line.usage, line.cost_usd, line.model, line.latency_ms),),
+            attempts=(self.attempt(line.usage, line.cost_usd, line.model, line.latency_ms),),
             answer=Answer(stop=stop_word(line.stop)),
             origin=self.origin,
-        )
-
-    # -- fields
-
-    def _key(self) -> str:
-        line = self.line
-        if line.id is not None:
-            return f"exchange:{self.tags.session}:{line.id}"
-        if line.session is None and line.at is None:
-            return f"exchange:{self.digest}:{self.number}"
-        return f"exchange:{self.digest}"
-
-    def _attempt(
-        self, usage: object, cost: object, model: str | None, latency_ms: object
-    ) -> Attempt:
-        line = self.line
-        return Attempt(
-            provider=line.provider,
-            model=model,
-            price_class=price_class(usage, line),
-            usage=self._usage(usage),
-            recorded_cost_nano=self._cost(cost),
-            status=line.status,
-            total_ms=int(latency_ms) if isinstance(latency_ms, (int, float)) else None,
-        )
-
-    def _usage(self, usage: object) -> Usage | None:
-        if not isinstance(usage, dict):
-            return None
-        line = self.line
-        try:
-            return read_usage(usage, line.usage_dialect, provider=line.provider, model=line.model)[
-                0
-            ]
-        except BadInput as bad:
-            self._flag("usage_suspect", bad.message)
-            return None
-
-    def _flag(self, kind: str, what: str) -> None:
-        self.flags.append(Flag(kind=kind, where=self.place, what=what))
-
-    def _cost(self, cost: object) -> int | None:
-        return None if cost is None else nano_from_usd(cost, "cost_usd")
-
-    def _time(self, value: object) -> datetime | None:
-        if value is None:
-            return None
-        at, zoned = parse_time(value)
-        if at is None:
-            self._flag("time_suspect", f"{value!r} is not a time")
-        elif not zoned:
-            self._flag("time_suspect", f"{value!r} has no zone: read as UTC")
-        return at
-
-    def _tags(self) -> Tags:
-        line = self.line
-        named = {name: text_of(getattr(line, name)) for name in TEXTS}
-        other: dict[str, str] = {}
-        for name, value in (line.tags or {}).items():
-            if name in named and named[name] is None:
-                named[name] = text_of(value)
-            elif value is not None:
-                other[name] = text_of(value) or ""
-        session = text_of(line.session)
-        if session is None and line.messages is not None and line.kind != "call":
-            session = f"line-{self.digest:x}"
-        return Tags(
-            session=session,
-            step_index=line.step_index,
-            is_retry=bool(line.is_retry),
-            retry_cause=line.retry_cause,
-            other=other,
-            **named,
         )

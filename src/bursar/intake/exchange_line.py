@@ -5,15 +5,25 @@ The field list is the contract: docs/formats/exchange.md documents it, and nothi
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 import msgspec
 
-from bursar.dialects.lens import price_class_of
-from bursar.model.entry import STANDARD, Entry
-from bursar.model.money import apportion
+from bursar.dialects.lens import price_class_of, read_usage
+from bursar.intake.source import Source
+from bursar.intake.times import parse_time
+from bursar.model.block import digest_of
+from bursar.model.call import Tags
+from bursar.model.entry import STANDARD, Attempt, Entry, Flag
+from bursar.model.errors import BadInput
+from bursar.model.money import apportion, nano_from_usd
 from bursar.model.usage import Usage
 
+NAME = "exchange"
+TITLE = "Bursar exchange JSONL"
+CALL_LINE = "exchange call"
+"""Calls of one session may stand on their lines in any order."""
 STOPS = {
     "length": "max_tokens",
     "max_output_tokens": "max_tokens",
@@ -80,6 +90,91 @@ class Line(msgspec.Struct):
     inference_type: str | int | None = None
 
 
+class Fields:
+    """One line, and its fields as the nouns know them."""
+
+    def __init__(self, source: Source, number: int, raw: bytes, line: Line) -> None:
+        self.source = source
+        self.number = number
+        self.line = line
+        self.digest = digest_of(raw)
+        self.place = f"{source.label}:{number}"
+        self.flags: list[Flag] = []
+        self.origin = source.origin(number, CALL_LINE if line.kind == "call" else NAME)
+        self.tags = self.read_tags()
+
+    def key(self) -> str:
+        line = self.line
+        if line.id is not None:
+            return f"exchange:{self.tags.session}:{line.id}"
+        if line.session is None and line.at is None:
+            return f"exchange:{self.digest}:{self.number}"
+        return f"exchange:{self.digest}"
+
+    def attempt(
+        self, usage: object, cost: object, model: str | None, latency_ms: object
+    ) -> Attempt:
+        line = self.line
+        return Attempt(
+            provider=line.provider,
+            model=model,
+            price_class=price_class(usage, line),
+            usage=self.usage(usage),
+            recorded_cost_nano=self.cost(cost),
+            status=line.status,
+            total_ms=int(latency_ms) if isinstance(latency_ms, (int, float)) else None,
+        )
+
+    def usage(self, usage: object) -> Usage | None:
+        if not isinstance(usage, dict):
+            return None
+        line, reported = self.line, cast("dict[str, Any]", usage)
+        named = {"provider": line.provider, "model": line.model}
+        try:
+            found, _ = read_usage(reported, line.usage_dialect, **named)
+        except BadInput as bad:
+            self.flag("usage_suspect", bad.message)
+            return None
+        return found
+
+    def flag(self, kind: str, what: str) -> None:
+        self.flags.append(Flag(kind=kind, where=self.place, what=what))
+
+    def cost(self, cost: object) -> int | None:
+        return None if cost is None else nano_from_usd(cost, "cost_usd")
+
+    def time(self, value: object) -> datetime | None:
+        if value is None:
+            return None
+        at, zoned = parse_time(value)
+        if at is None:
+            self.flag("time_suspect", f"{value!r} is not a time")
+        elif not zoned:
+            self.flag("time_suspect", f"{value!r} has no zone: read as UTC")
+        return at
+
+    def read_tags(self) -> Tags:
+        line = self.line
+        named = {name: text_of(getattr(line, name)) for name in TEXTS}
+        other: dict[str, str] = {}
+        for name, value in (line.tags or {}).items():
+            if name in named and named[name] is None:
+                named[name] = text_of(value)
+            elif value is not None:
+                other[name] = text_of(value) or ""
+        session = text_of(line.session)
+        if session is None and line.messages is not None and line.kind != "call":
+            session = f"line-{self.digest:x}"
+        return Tags(
+            session=session,
+            step_index=line.step_index,
+            is_retry=bool(line.is_retry),
+            retry_cause=line.retry_cause,
+            other=other,
+            **named,
+        )
+
+
 def split_totals(total: Usage, entries: list[Entry]) -> list[Usage]:
     """Totals over calls: the prompt side by prompt length, the answer side by answer length."""
     prompts: list[int] = []
@@ -111,7 +206,7 @@ def price_class(usage: object, line: Line) -> str:
         return CLASSES.get(str(line.inference_type), str(line.inference_type))
     if not isinstance(usage, dict):
         return STANDARD
-    return price_class_of(usage, line.usage_dialect or "")
+    return price_class_of(cast("dict[str, Any]", usage), line.usage_dialect or "")
 
 
 def stop_word(word: object) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -22,7 +22,8 @@ UNREAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a line may raise."""
 SURROGATES = re.compile(
     rb"(?<!\\)((?:\\\\)*)"
-    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
@@ -37,6 +38,16 @@ def decode_line(decode: Callable[[bytes], T], raw: bytes) -> T:
         if mended == raw:
             raise
         return decode(mended)
+
+
+def as_map(value: object) -> dict[str, Any]:
+    """The value when it is a JSON object, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """The value when it is a JSON array, else an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def why_unread(raw: bytes, bad: Exception) -> str:

@@ -6,7 +6,7 @@ deliver late and mixed. `by_time` keeps some entries back and lets the earliest 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -17,12 +17,19 @@ HELD = 2_000
 Item = Entry | SessionFact | Skip | Flag
 
 
-def by_time(items: Iterable[Item], held: int = HELD) -> Iterator[Item]:
-    """The same items; entries of sessions by their time, everything else where it stands."""
+def in_session(entry: Entry) -> bool:
+    """Only inside a session does the order of calls matter."""
+    return entry.call.tags.session is not None
+
+
+def by_time(
+    items: Iterable[Item], held: int = HELD, movable: Callable[[Entry], bool] = in_session
+) -> Iterator[Item]:
+    """The same items; movable entries by their time, everything else where it stands."""
     waiting: list[tuple[datetime, int, Entry]] = []
     latest = datetime.min
     for number, item in enumerate(items):
-        if not isinstance(item, Entry) or item.call.tags.session is None:
+        if not isinstance(item, Entry) or not movable(item):
             yield item
             continue
         latest = item.call.at or latest

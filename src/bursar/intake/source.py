@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -105,11 +105,11 @@ class Source:
                     return b""
         return _plain_utf8(bytes(found))
 
-    def _open(self) -> BinaryIO:
-        raw = self.path.open("rb")
+    def _open(self) -> io.BufferedReader[Any]:
+        raw = self.path.open("rb", buffering=0)
         counted = io.BufferedReader(_Counted(raw, self), 1 << 20)
         if self.path.stat().st_size >= 2 and self._magic() == GZIP_MAGIC:
-            return io.BufferedReader(gzip.GzipFile(fileobj=counted), 1 << 20)  # type: ignore[arg-type]
+            return io.BufferedReader(gzip.GzipFile(fileobj=counted), 1 << 20)
         return counted
 
     def _magic(self) -> bytes:
@@ -121,7 +121,7 @@ class Source:
             found = b""
             try:
                 while len(found) < HEAD_BYTES:
-                    piece = stream.read1(HEAD_BYTES - len(found))  # type: ignore[attr-defined]
+                    piece = stream.read1(HEAD_BYTES - len(found))
                     if not piece:
                         break
                     found += piece
@@ -221,15 +221,15 @@ def _plain_utf8(raw: bytes) -> bytes:
 class _Counted(io.RawIOBase):
     """Counts what is read, so that progress can be shown."""
 
-    def __init__(self, raw: BinaryIO, source: Source) -> None:
+    def __init__(self, raw: io.FileIO, source: Source) -> None:
         self._raw = raw
         self._source = source
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._raw.readinto(buffer)
         self._source.read_bytes += count or 0
         return count or 0
 

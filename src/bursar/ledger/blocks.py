@@ -126,9 +126,7 @@ class SessionBlocks:
             for one in lives
         ]
 
-    def send(
-        self, blocks: Sequence[Block], kept: int | None, charge: Charge, step: int
-    ) -> Sent:
+    def send(self, blocks: Sequence[Block], kept: int | None, charge: Charge, step: int) -> Sent:
         """Follow one call: its prompt, and what each kind of it cost.
 
         `blocks`, `kept`: as in `Call`. The call's own share of every block is booked at once,
@@ -380,8 +378,8 @@ def _ranges(charge: Charge, whole: int) -> list[tuple[float, float, int, int]]:
     if not billed:
         return [(0.0, float(whole), 0, FRESH)]
     scale = whole / billed
-    low, found = 0.0, []
-    counted = 0
+    found: list[tuple[float, float, int, int]] = []
+    low, counted = 0.0, 0
     for tokens, pico, bucket in (
         (charge.read_tokens, charge.read_pico, READ),
         (charge.written_tokens, charge.written_pico, WRITTEN),

@@ -7,68 +7,36 @@ work is booked at zero and says "assumed". Everything else stays unpriced, with 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from bursar.ledger.blocks import Charge, Sent, SessionBlocks
-from bursar.model.block import digest_of
-from bursar.model.call import Tags
+from bursar.ledger.rows import Posted
+from bursar.ledger.shelf import Shelf
 from bursar.model.entry import Attempt, Entry
 from bursar.model.money import pico_to_nano
 from bursar.model.usage import Basis, Usage
 from bursar.price.book import Book
 from bursar.price.rates import Line, Priced, Rates
 
-SESSION_EPOCH = datetime(2020, 1, 1)
 EARLIEST = datetime(2018, 1, 1)
 """No provider billed tokens before."""
 
 
-def session_key(name: str, at: datetime | None) -> int:
-    """A session's number: its start in seconds above, a hash of its name below.
-
-    Rows of one session lie together when sorted, and a question with a time hint reads few rows.
-    """
-    seconds = int((at - SESSION_EPOCH).total_seconds()) if at else 0
-    return (max(0, min(seconds, 2**31 - 1)) << 31) | (digest_of(name) & 0x7FFFFFFF)
-
-
-class Posted(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry as the ledger will hold it."""
-
-    entry: Entry
-    call_id: int
-    session: int | None
-    step: int
-    blocks: SessionBlocks
-    attempts: tuple[tuple[Attempt, Rates | None, Sent | None], ...]
-
-
 class Poster:
-    """Prices entries and follows their sessions' prompts.
+    """Prices entries and follows their sessions' prompts."""
 
-    `take_up` gives what the ledger already knows of a session: its number and its blocks.
-    """
-
-    def __init__(
-        self,
-        book: Book,
-        now: datetime,
-        take_up: Callable[[str, datetime | None], tuple[int, SessionBlocks]],
-    ) -> None:
+    def __init__(self, book: Book, now: datetime, shelf: Shelf) -> None:
         self.book = book
         self.now = now
         self.flags: dict[tuple[str, str], list[str]] = {}
-        self.open: OrderedDict[str, tuple[int, SessionBlocks]] = OrderedDict()
-        self._take_up = take_up
+        self._shelf = shelf
 
-    def post(self, entry: Entry) -> Posted:
+    def post(self, entry: Entry, call_id: int) -> Posted:
         """Price one entry. Order matters inside a session: a prompt continues the one before."""
         call, tags = entry.call, entry.call.tags
-        call_id = digest_of(call.key)
         self._check_time(entry)
         session, blocks = self._session(tags.session, call.at)
         step = tags.step_index if tags.step_index is not None else blocks.asked
@@ -103,15 +71,9 @@ class Poster:
         """Follow an entry that the ledger holds already, so that the next one finds its prompt."""
         call = entry.call
         if call.tags.session is not None and entry.attempts:
-            _, blocks = self._session(call.tags.session, call.at)
+            blocks = self._shelf.session(call.tags.session, call.at).blocks
             if call.blocks is not None:
                 blocks.pass_by(call.blocks, call.kept)
-
-    def close_sessions(self, keep: int) -> Iterable[tuple[str, int, SessionBlocks]]:
-        """Give up the sessions not touched for longest, all but `keep` of them."""
-        while len(self.open) > keep:
-            name, (number, blocks) = self.open.popitem(last=False)
-            yield name, number, blocks
 
     def flag(self, kind: str, place: str, what: str) -> None:
         self.flags.setdefault((kind, place), []).append(what)
@@ -119,11 +81,8 @@ class Poster:
     def _session(self, name: str | None, at: datetime | None) -> tuple[int | None, SessionBlocks]:
         if name is None:
             return None, SessionBlocks()
-        found = self.open.get(name)
-        if found is None:
-            found = self.open[name] = self._take_up(name, at)
-        self.open.move_to_end(name)
-        return found
+        session = self._shelf.session(name, at)
+        return session.number, session.blocks
 
     def _counted(self, entry: Entry, attempt: Attempt, blocks: SessionBlocks) -> Attempt:
         """The attempt with an estimated usage where nobody counted and the texts are known."""
@@ -241,17 +200,6 @@ def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
         answer_pico=max(0, attempt.cost_nano * 1000 - prompt_pico),
         cost_nano=attempt.cost_nano,
     )
-
-
-def list_input_nano(attempt: Attempt, rates: Rates | None) -> int | None:
-    """What the prompt would have cost without any cache."""
-    if attempt.usage is None or rates is None or rates.input is None:
-        return None
-    return attempt.usage.prompt * rates.input // 1000
-
-
-def tags_json(tags: Tags) -> str | None:
-    return msgspec.json.encode(tags.other).decode() if tags.other else None
 
 
 def _refused(attempt: Attempt) -> bool:

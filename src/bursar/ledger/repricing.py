@@ -16,10 +16,10 @@ import msgspec
 
 from bursar.ledger.blocks import SessionBlocks
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.posting import charge_of, cost_of, list_input_nano
-from bursar.ledger.recorder import life_of
-from bursar.ledger.rows import Rows
+from bursar.ledger.posting import charge_of, cost_of
+from bursar.ledger.rows import Rows, list_input_nano
 from bursar.ledger.schema import numbers_of
+from bursar.ledger.shelf import life_of
 from bursar.model.entry import Attempt
 from bursar.model.usage import Basis, Usage
 from bursar.price.book import Book
@@ -131,7 +131,7 @@ def _reprice_row(row: Row, book: Book, blocks: SessionBlocks, rows: Rows) -> Att
 
 def _priced(row: Row, book: Book) -> tuple[Attempt, Any]:
     """The attempt of a row with the cost that the book gives it."""
-    other = msgspec.json.decode(row["other_units"]) if row["other_units"] else {}
+    other = msgspec.json.decode(row["other_units"] or "{}", type=dict[str, int])
     attempt = Attempt(
         n=row["n"],
         provider=row["provider"],
@@ -168,9 +168,7 @@ def _priced(row: Row, book: Book) -> tuple[Attempt, Any]:
 def _replace(duck: Duck, group: list[Row], blocks: SessionBlocks, rows: Rows) -> None:
     ids = [row["call_id"] for row in group]
     for table in ("attempts", "parts"):
-        duck.run(
-            f"DELETE FROM {table} WHERE call_id IN (SELECT unnest(?::BIGINT[]))", [ids]
-        )
+        duck.run(f"DELETE FROM {table} WHERE call_id IN (SELECT unnest(?::BIGINT[]))", [ids])
     if blocks.lives:
         duck.run("DELETE FROM blocks WHERE session = ?", [_owner(group[0])])
         rows.add_session(_owner(group[0]), blocks)

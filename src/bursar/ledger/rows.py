@@ -5,37 +5,43 @@ from __future__ import annotations
 import msgspec
 
 from bursar.ledger.blocks import Sent, SessionBlocks
-from bursar.ledger.posting import Posted, list_input_nano, tags_json
 from bursar.ledger.schema import TABLES, numbers_text
-from bursar.model.entry import Attempt
+from bursar.model.call import Tags
+from bursar.model.entry import Attempt, Entry
+from bursar.price.rates import Rates
 
-Columns = dict[str, list[object]]
+Columns = dict[str, tuple[object, ...]]
 
 
-def empty_columns(table: str) -> Columns:
-    return {name: [] for name in TABLES[table]}
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as the ledger will hold it."""
+
+    entry: Entry
+    call_id: int
+    session: int | None
+    step: int
+    blocks: SessionBlocks
+    attempts: tuple[tuple[Attempt, Rates | None, Sent | None], ...]
 
 
 class Rows:
     """Pending rows of every table."""
 
     def __init__(self) -> None:
-        self.tables = {table: empty_columns(table) for table in TABLES}
+        self._rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in TABLES}
 
     def add(self, table: str, *values: object) -> None:
         """One row, in the order of the schema."""
-        for column, value in zip(self.tables[table].values(), values, strict=True):
-            column.append(value)
-
-    def pending(self, table: str) -> int:
-        return len(next(iter(self.tables[table].values())))
+        self._rows[table].append(values)
 
     def take(self) -> dict[str, Columns]:
-        """The tables that have rows; afterwards nothing is pending."""
-        full = {table: self.tables[table] for table in TABLES if self.pending(table)}
-        for table in full:
-            self.tables[table] = empty_columns(table)
-        return full
+        """The tables that have rows, as columns; afterwards nothing is pending."""
+        full = {table: rows for table, rows in self._rows.items() if rows}
+        self._rows.update({table: [] for table in full})
+        return {
+            table: dict(zip(TABLES[table], zip(*rows, strict=True), strict=True))
+            for table, rows in full.items()
+        }
 
     def add_posted(self, posted: Posted, source: int) -> None:
         """Everything that one entry puts into the ledger, its session's blocks excepted.
@@ -163,3 +169,14 @@ class Rows:
                 one.carries,
                 *one.nano,
             )
+
+
+def list_input_nano(attempt: Attempt, rates: Rates | None) -> int | None:
+    """What the prompt would have cost without any cache."""
+    if attempt.usage is None or rates is None or rates.input is None:
+        return None
+    return attempt.usage.prompt * rates.input // 1000
+
+
+def tags_json(tags: Tags) -> str | None:
+    return msgspec.json.encode(tags.other).decode() if tags.other else None

@@ -2,9 +2,10 @@
 
 `attempts` is the fact table: one row per paid attempt, with the tags of its call beside it, so
 that every dashboard question is one scan. A prompt is `kept` blocks of the session's previous
-prompt and the `added` ones (as `numbers_text` writes them), so any session can be followed again at other prices. `parts` splits an attempt's cost by block kind, `blocks`
-holds each prompt block's life inside its session, the others are what their names say. Times are
-UTC. NULL is "not known". Money is integer nanodollars.
+prompt and the `added` ones (as `numbers_text` writes them), so any session can be followed again
+at other prices. `parts` splits an attempt's cost by block kind, `blocks` holds each prompt block's
+life inside its session, the others are what their names say. Times are UTC. NULL is "not known".
+Money is integer nanodollars.
 """
 
 from __future__ import annotations

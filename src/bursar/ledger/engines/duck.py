@@ -65,11 +65,11 @@ class Duck:
                 mend="upgrade Bursar, or name another ledger with --ledger",
             )
 
-    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. `values` fill its `?` places."""
         return self._duck.execute(sql, list(values)).fetchall()
 
-    def named(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, object]]:
+    def named(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """All rows of a query, each as a dict by column name."""
         cursor = self._duck.execute(sql, list(values))
         names = [column[0] for column in cursor.description or ()]
@@ -82,7 +82,7 @@ class Duck:
     def append(self, table: str, columns: Mapping[str, Sequence[object]]) -> None:
         """Add rows, given as columns of equal length in the order and types of the schema."""
         kinds = TABLES[table]
-        batch = arrow.Table.from_pydict(
+        batch = arrow.Table.from_pydict(  # pyright: ignore[reportUnknownMemberType]
             {name: _arrow(values, kinds[name]) for name, values in columns.items()}
         )
         names = ", ".join(f'"{name}"' for name in columns)

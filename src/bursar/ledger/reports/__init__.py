@@ -76,7 +76,7 @@ def scope_of(
 
 @cache
 def _text(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return files("bursar.ledger.reports").joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def load_sql(name: str, **places: str) -> str:

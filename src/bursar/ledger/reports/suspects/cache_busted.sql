@@ -4,7 +4,7 @@
 WITH o AS (
     SELECT
         COALESCE(a.route, a.model, '(unnamed)') AS place,
-        a.call_id, a.n, a.provider, a.model, a.price_class, a.session, a.step, a.at,
+        a.call_id, a.n, a.provider, a.model, a.price_class, a.session, a.step, a.at AS moment,
         a.input_tokens, a.cache_read_tokens, a.prompt_tokens, a.list_input_nano, a.usage_basis,
         a.cache_write_5m_tokens + a.cache_write_1h_tokens AS written_tokens,
         a.cache_write_1h_tokens, a.repeated_tokens,
@@ -87,7 +87,7 @@ s AS (
             * m.list_input_nano // m.prompt_tokens
         ) AS long_nano,
         SUM(CASE WHEN m.usage_basis = 'measured' THEN 0 ELSE 1 END) AS estimated,
-        MAX(m.at) AS latest
+        MAX(m.moment) AS latest
     FROM m
     LEFT JOIN f ON f.call_id = m.call_id AND f.n = m.n AND f.rn = 1
     GROUP BY

@@ -24,16 +24,16 @@ u AS (
         ROW_NUMBER() OVER (
             PARTITION BY c.session, t.tool, t.arguments_digest, x.result_digest
             ORDER BY c.step, c.call_id, t.use_id
-        ) AS time
+        ) AS nth_time
     FROM tool_uses AS t
     JOIN c ON c.call_id = t.call_id
     LEFT JOIN x ON x.session = c.session AND x.use_id = t.use_id
 ),
 w AS (
-    SELECT tool, session, call_id, estimated, MIN(step) AS step, MAX(time) AS times,
+    SELECT tool, session, call_id, estimated, MIN(step) AS step, MAX(nth_time) AS times,
         MAX(nano) * COUNT(*) // MAX(uses) AS nano
     FROM u
-    WHERE time > {allowed} AND arguments_digest IS NOT NULL
+    WHERE nth_time > {allowed} AND arguments_digest IS NOT NULL
     GROUP BY tool, session, call_id, estimated
 ),
 r AS (

@@ -3,8 +3,8 @@
 WITH o AS (
     SELECT
         COALESCE(a.route, a.model, '(unnamed)') AS place,
-        a.provider, a.model, a.price_class, a.session, a.at, a.input_tokens, a.cache_read_tokens,
-        a.prompt_tokens, a.list_input_nano, a.usage_basis,
+        a.provider, a.model, a.price_class, a.session, a.at AS moment, a.input_tokens,
+        a.cache_read_tokens, a.prompt_tokens, a.list_input_nano, a.usage_basis,
         CASE
             WHEN a.repeated_tokens >= {minimum_tokens}
                 AND a.cache_read_tokens * 2 < a.repeated_tokens
@@ -31,7 +31,7 @@ s AS (
         SUM((input_tokens - missed) * list_input_nano // prompt_tokens) AS new_nano,
         SUM(cache_read_tokens) AS read_tokens,
         SUM(CASE WHEN usage_basis = 'measured' THEN 0 ELSE 1 END) AS estimated,
-        MAX(at) AS latest
+        MAX(moment) AS latest
     FROM o
     GROUP BY place, provider, model, price_class, session
 ),

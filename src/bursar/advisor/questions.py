@@ -1,0 +1,111 @@
+"""Single questions to a ledger: the named reports, the list of sessions, one session in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bursar.ledger.engines.duck import Duck
+from bursar.ledger.reports import Scope, dimension, load_sql
+from bursar.model.errors import NotFound
+from bursar.model.money import usd
+
+Row = dict[str, Any]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One named report: a SQL file of the same name, and how often it needs the scope."""
+
+    title: str
+    scopes: int = 1
+
+
+REPORTS: dict[str, Report] = {
+    "costs": Report(title="Costs by any tags and by day"),
+    "iterations": Report(title="Calls and cost per session, by route"),
+    "retries": Report(title="Retries by cause and tool"),
+    "anatomy": Report(title="What prompts are made of, by kind of block"),
+    "growth": Report(title="Prompt size by step"),
+    "cache": Report(title="Provider prompt cache, by route and model"),
+    "tail": Report(title="The dearest sessions"),
+    "tenants": Report(title="Tenants against the mean"),
+    "tools": Report(title="What each tool's calls, results and schemas cost"),
+}
+
+
+def run_report(duck: Duck, name: str, scope: Scope, by: Sequence[str] = ()) -> list[Row]:
+    """The rows of a report; money as exact decimal strings in columns that end in `_usd`."""
+    report = REPORTS[name]
+    places = {"scope": scope.where}
+    if name == "costs":
+        names = list(by) or ["route", "day"]
+        places["columns"] = ", ".join(f'{dimension(one)} AS "{one}"' for one in names)
+        places["keys"] = ", ".join(str(place + 1) for place in range(len(names)))
+    rows = duck.named(load_sql(f"report_{name}", **places), scope.values * report.scopes)
+    return [dollars(row) for row in rows]
+
+
+def dollars(row: Row) -> Row:
+    """Every `_nano` column as its `_usd` twin."""
+    return {
+        name.removesuffix("_nano") + "_usd" if name.endswith("_nano") else name: usd(value)
+        if name.endswith("_nano")
+        else value
+        for name, value in row.items()
+    }
+
+
+def session_list(duck: Duck, scope: Scope, limit: int) -> list[Row]:
+    """Sessions, dearest first."""
+    rows = duck.named(load_sql("report_sessions", scope=scope.where), (*scope.values, limit))
+    return [dollars(row) | {"from": _iso(row["from"])} for row in rows]
+
+
+def find_session(duck: Duck, text: str) -> tuple[int, str]:
+    """(number, id) of the one session whose id is or starts with `text`."""
+    rows = duck.rows("SELECT session, id FROM sessions WHERE id = ?", [text])
+    if not rows:
+        rows = duck.rows(
+            "SELECT session, id FROM sessions WHERE starts_with(id, ?) ORDER BY id LIMIT 4", [text]
+        )
+    if not rows:
+        raise NotFound(f"there is no session {text!r}", mend="bursar sessions lists them")
+    if len(rows) > 1:
+        ids = ", ".join(str(row[1]) for row in rows)
+        raise NotFound(f"{text!r} begins several sessions: {ids}", mend="give more of the id")
+    return int(str(rows[0][0])), str(rows[0][1])
+
+
+def waterfall(duck: Duck, session: tuple[int, str]) -> Row:
+    """One session: each step with the kinds of its prompt, and its blocks by lifetime cost."""
+    number, name = session
+    steps = duck.named(load_sql("session_steps"), [number])
+    parts: dict[tuple[int, int], list[Row]] = {}
+    for row in duck.named(load_sql("session_parts"), [number]):
+        parts.setdefault((row["call_id"], row["n"]), []).append(
+            {
+                "kind": row["kind"],
+                "tokens": row["tokens"],
+                "carried_tokens": row["carried_tokens"],
+                "cost_usd": usd(row["cost_nano"]),
+            }
+        )
+    blocks = duck.named(load_sql("session_blocks"), [number])
+    costs = [row["cost_nano"] for row in steps if row["cost_nano"] is not None]
+    return {
+        "session": name,
+        "calls": sum(1 for row in steps if row["n"] == 0),
+        "cost_usd": usd(sum(costs)) if costs else None,
+        "steps": [
+            dollars({k: v for k, v in row.items() if k not in ("call_id", "at")})
+            | {"at": _iso(row["at"]), "parts": parts.get((row["call_id"], row["n"]), [])}
+            for row in steps
+        ],
+        "blocks": [dollars(row) for row in blocks],
+    }
+
+
+def _iso(at: Any) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds") + "Z"
