@@ -14,7 +14,7 @@ import msgspec
 
 from bursar.dialects.failures import failed_by_text
 from bursar.dialects.kinds import kind_of_text
-from bursar.dialects.tokens import estimate_tokens
+from bursar.dialects.tokens import estimate_tokens, known_tokens
 from bursar.dialects.wire import as_list, as_map, canonical, parse_or_none, text_of
 from bursar.model.block import KIND_OF_ROLE, Block, Kind, Mark, Role, digest_of
 from bursar.model.entry import ToolOutcome, ToolUse
@@ -61,12 +61,13 @@ class Sheet:
         if kind is None:
             kind = kind_of_text(role, text) if role is Role.USER else self.kind_of(role)
         overhead, self.overhead = self.overhead, 0
+        digest = digest_of(raw)
         self.blocks.append(
             Block(
                 role=role,
                 kind=kind,
-                digest=digest_of(raw),
-                tokens=estimate_tokens(raw) + overhead,
+                digest=digest,
+                tokens=known_tokens(digest, raw) + overhead,
                 size_bytes=len(raw),
                 mark=mark,
                 body=text if self.capture else None,
@@ -85,11 +86,12 @@ class Sheet:
     ) -> Block:
         """A part that is not plain text, by its canonical bytes."""
         overhead, self.overhead = self.overhead, 0
+        digest = digest_of(raw)
         block = Block(
             role=role,
             kind=kind or self.kind_of(role),
-            digest=digest_of(raw),
-            tokens=(estimate_tokens(raw) if tokens is None else tokens) + overhead,
+            digest=digest,
+            tokens=(known_tokens(digest, raw) if tokens is None else tokens) + overhead,
             size_bytes=len(raw),
             name=name,
             mark=mark,
