@@ -22,6 +22,8 @@ from bursar.price.book import Book
 
 BY = ("model", "route", "provider", "day", "tenant", "tool")
 USAGE = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+ESTIMATED = ("input", "output")
+"""What can be told from texts; cache reads, writes and reasoning cannot."""
 BASELINE_DAYS = 5
 """Days of traffic below which the advice says that it is early."""
 SMALL_SPEND_NANO = 1_000_000_000
@@ -194,6 +196,10 @@ class _Asked:
         ]
 
     def cache(self, head: Row, anatomy: Sequence[Row]) -> Row:
+        if not head["counted"]:
+            return dict.fromkeys(
+                ("read_tokens", "write_tokens", "reads_per_write", "read_share", "saved_usd")
+            )
         read = head["cache_read_tokens"]
         written = _sum(head["cache_write_5m_tokens"], head["cache_write_1h_tokens"])
         prompts = self.one("prompt_cost")
@@ -252,7 +258,7 @@ def _notes(found: Analysis, total_nano: int | None) -> list[str]:
         notes.append(f"The spend is ${usd(total_nano)}: too little for any change to be worth it.")
     if totals["unpriced_attempts"]:
         notes.append(
-            f"{totals['unpriced_attempts']} of {totals['attempts']} attempts have no price: the"
+            f"{totals['unpriced_attempts']:,} of {totals['attempts']:,} attempts have no price: the"
             " total is a lower bound. `bursar prices missing` lists them."
         )
     modelled = totals["basis"]["modelled_usd"]
@@ -274,7 +280,9 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _usage(row: Row, other: dict[str, int]) -> Row:
-    counts: Row = {name: row[f"{name}_tokens"] for name in USAGE}
+    """Counts by field. Where nobody counted, only prompt and answer can be estimated."""
+    told = USAGE if row["counted"] else ESTIMATED
+    counts: Row = {name: row[f"{name}_tokens"] if name in told else None for name in USAGE}
     counts["other"] = other
     return counts
 

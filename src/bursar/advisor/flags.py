@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.advisor.sane import SANE
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import Scope, load_sql
 from bursar.model.entry import Flag
@@ -77,7 +78,7 @@ class _Asked:
 
     def __call__(self, name: str, **places: int) -> list[Row]:
         texts = {place: str(value) for place, value in places.items()}
-        sql = load_sql(f"flags/{name}", scope=self.scope.where, **texts)
+        sql = load_sql(f"flags/{name}", scope=self.scope.where, sane=SANE, **texts)
         return self.duck.named(sql, self.scope.values)
 
 

@@ -63,6 +63,12 @@ def session_list(duck: Duck, scope: Scope, limit: int) -> list[Row]:
     return [dollars(row) | {"from": _iso(row["from"])} for row in rows]
 
 
+def dearest_sessions(duck: Duck, scope: Scope, count: int) -> list[tuple[int, str]]:
+    """(number, id) of the sessions that cost most."""
+    names = [row["session"] for row in session_list(duck, scope, count)]
+    return [find_session(duck, name) for name in names]
+
+
 def find_session(duck: Duck, text: str) -> tuple[int, str]:
     """(number, id) of the one session whose id is or starts with `text`."""
     rows = duck.rows("SELECT session, id FROM sessions WHERE id = ?", [text])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from bursar import __version__
 from bursar.advisor.analysis import Analysis, analyse
+from bursar.advisor.questions import dearest_sessions, waterfall
 from bursar.cli.opening import asked_scope, now, open_book, opened, temporary
 from bursar.cli.progress import Progress
 from bursar.cli.screen import Screen
@@ -17,6 +19,7 @@ from bursar.dashboard.page import report_page
 from bursar.intake.importing import Imported, import_paths
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.recorder import Recorder
+from bursar.ledger.reports import Scope
 from bursar.model.errors import BadInput
 
 Paths = Annotated[
@@ -35,6 +38,12 @@ Prices = Annotated[
     list[Path] | None, typer.Option("--prices", help="A price overlay (TOML) to use as well.")
 ]
 
+WATERFALLS = 3
+"""Sessions that the page draws step by step."""
+YOUNG_OBJECTS = 100_000
+"""An import makes many objects and no cycles: look for garbage less often."""
+FEW = 5
+"""Reasons that an error gives where there are many."""
 ANALYZE_EXAMPLES = """
 Examples:
 
@@ -72,11 +81,38 @@ def analyze(
     Without --ledger the ledger lives in memory and is gone afterwards.
     """
     scope = asked_scope(since, until, where)
-    holder = opened(ledger, create=True) if ledger else temporary()
-    with holder as duck:
-        done = load(duck, paths)
-        found = analyse(duck, open_book(), scope)
-    deliver(found, done, [str(path) for path in paths], html, as_json=as_json)
+    with opened(ledger, create=True) if ledger else temporary() as duck:
+        done = answer(duck, paths, scope, html, as_json=as_json)
+    refuse_nothing(done)
+
+
+def answer(
+    duck: Duck,
+    paths: list[Path],
+    scope: Scope,
+    html: Path | None,
+    *,
+    as_json: bool,
+    label: str | None = None,
+) -> Imported:
+    """Import, analyse and print; write the page where one was asked for.
+
+    `label` stands for the paths on the page.
+    """
+    done = load(duck, paths)
+    found = analyse(duck, open_book(), scope)
+    if html is not None:
+        falls = [waterfall(duck, one) for one in dearest_sessions(duck, scope, WATERFALLS)]
+        write_page(found, falls, [label] if label else [str(path) for path in paths], html)
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+        return done
+    screen = Screen()
+    screen.imported(done)
+    screen.analysis(found)
+    if html is not None:
+        screen.line(f"Page written to {html}")
+    return done
 
 
 def import_(paths: Paths, ledger: Ledger = None, as_json: AsJson = False) -> None:
@@ -87,8 +123,21 @@ def import_(paths: Paths, ledger: Ledger = None, as_json: AsJson = False) -> Non
         typer.echo(msgspec.json.encode(done))
     else:
         Screen().imported(done)
-    if not done.files:
-        raise typer.Exit(2)
+    refuse_nothing(done)
+
+
+def refuse_nothing(done: Imported) -> None:
+    """An error that says why, where not one file gave anything."""
+    if done.formats and (done.entries or not done.skips):
+        return
+    why = "".join(
+        f"\n  {skip.file}{f':{skip.line}' if skip.line else ''}: {skip.reason}"
+        for skip in done.skips[:FEW]
+    )
+    raise BadInput(
+        f"nothing could be read{why or ': there is no file in it'}",
+        mend="give log files of a format in docs/formats, or a folder that holds some",
+    )
 
 
 def load(duck: Duck, paths: list[Path]) -> Imported:
@@ -98,31 +147,21 @@ def load(duck: Duck, paths: list[Path]) -> Imported:
         raise BadInput(
             f"{missing[0]} does not exist", mend="give the path of a log file or of a folder"
         )
+    gc.set_threshold(YOUNG_OBJECTS, 50, 50)
     with Progress() as progress:
         return import_paths(paths, Recorder(duck, open_book(), now()), progress.show)
 
 
-def deliver(
-    found: Analysis, done: Imported, sources: list[str], html: Path | None, *, as_json: bool
+def write_page(
+    found: Analysis, falls: list[dict[str, Any]], sources: list[str], html: Path
 ) -> None:
-    """Print the analysis, and write its page where one was asked for."""
-    builtins = msgspec.to_builtins(found)
-    if html is not None:
-        page = report_page(
-            builtins, title="What your agents cost", version=__version__, sources=sources
-        )
-        try:
-            html.parent.mkdir(parents=True, exist_ok=True)
-            html.write_text(page, encoding="utf-8")
-        except OSError as bad:
-            raise BadInput(
-                f"{html} cannot be written: {bad.strerror}", mend="name a file that you may write"
-            ) from bad
-    if as_json:
-        typer.echo(msgspec.json.encode(builtins))
-        return
-    screen = Screen()
-    screen.imported(done)
-    screen.analysis(found)
-    if html is not None:
-        screen.line(f"Page written to {html}")
+    """One self-contained page: the analysis, with the dearest sessions as waterfalls."""
+    drawn = msgspec.to_builtins(found) | {"top_sessions": falls}
+    page = report_page(drawn, title="What your agents cost", version=__version__, sources=sources)
+    try:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(page, encoding="utf-8")
+    except OSError as bad:
+        raise BadInput(
+            f"{html} cannot be written: {bad.strerror}", mend="name a file that you may write"
+        ) from bad

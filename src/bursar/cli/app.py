@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 from bursar import __version__
 from bursar.cli import analyzing, demo, prices, reading
+from bursar.cli.screen import CONTROL
 from bursar.model.errors import BursarError
 
 app = typer.Typer(
@@ -44,10 +46,13 @@ def _root(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 cannot be done as asked, 70 our own fault."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BursarError as bad:
-        sys.stderr.write(f"bursar: {bad}\n")
+        sys.stderr.write(f"bursar: {str(bad).translate(CONTROL)}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("bursar: stopped; what was committed so far stays in the ledger\n")

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bursar.advisor.analysis import analyse
-from bursar.cli.analyzing import AsJson, deliver, load
-from bursar.cli.opening import now, open_book, temporary
+from bursar.cli.analyzing import AsJson, answer
+from bursar.cli.opening import now, temporary
+from bursar.ledger.reports import Scope
 from bursar.simulator.sample import write_sample
 
 TRANSCRIPTS = (
@@ -54,14 +54,12 @@ def demo(
             "This is a GENERATED sample: an invented support agent with several routes and"
             " tenants, growing prompts, retries and one runaway. Its prices are real.\n"
         )
-        _run([file], html, as_json=as_json)
+        _run([file], html, as_json=as_json, label="a generated sample")
 
 
-def _run(paths: list[Path], html: Path | None, *, as_json: bool) -> None:
+def _run(paths: list[Path], html: Path | None, *, as_json: bool, label: str | None = None) -> None:
     with temporary() as duck:
-        done = load(duck, paths)
-        found = analyse(duck, open_book())
-    deliver(found, done, [path.name for path in paths], html, as_json=as_json)
+        answer(duck, paths, Scope(), html, as_json=as_json, label=label)
 
 
 def _own_transcripts() -> list[Path]:

@@ -14,6 +14,8 @@ from bursar.model.errors import BadInput, LedgerError
 from bursar.price.book import Book, load_book
 
 LEDGER_SUFFIX = ".duckdb"
+DUCKDB_MARK = slice(8, 12)
+"""Where a ledger's file says that it is one: "DUCK"."""
 
 
 def now() -> datetime:
@@ -59,6 +61,7 @@ def ledger_path(name: str | None) -> Path:
 def opened(name: str | None, *, create: bool = False) -> Generator[Duck]:
     """A ledger that is closed again. Unless `create`, it must exist."""
     path = ledger_path(name)
+    _refuse_foreign(path)
     if not create and not path.exists():
         raise LedgerError(
             f"there is no ledger at {path}",
@@ -69,6 +72,27 @@ def opened(name: str | None, *, create: bool = False) -> Generator[Duck]:
         yield duck
     finally:
         duck.close()
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A file that stands there and is no ledger is not touched."""
+    mend = "name another file with --ledger; a new one is made where none is"
+    try:
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder, not a ledger", mend=mend)
+        if not path.is_file():
+            if path.exists():
+                raise LedgerError(f"{path} is no regular file", mend=mend)
+            return
+        with path.open("rb") as stream:
+            start = stream.read(DUCKDB_MARK.stop)
+    except OSError as bad:
+        raise LedgerError(
+            f"the ledger {path} cannot be read: {bad.strerror or bad}",
+            mend="name a file that you may read and write with --ledger",
+        ) from bad
+    if start[DUCKDB_MARK] != b"DUCK":
+        raise LedgerError(f"{path} is not a ledger", mend=mend)
 
 
 @contextmanager
@@ -100,9 +124,9 @@ def moment_of(text: str | None, option: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError as bad:
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    except (ValueError, OverflowError) as bad:
         raise BadInput(
             f"{option} {text!r} is no date",
             mend="write it as 2026-11-22 or 2026-11-22T10:00:00Z",
         ) from bad
-    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at

@@ -20,15 +20,19 @@ from bursar.intake.importing import Imported
 
 UNKNOWN = "-"
 BAR = 24
+ABSENT = {"tool": "(no tool)"}
+"""What a missing key means where it does not mean that nobody knows."""
 LISTED = 8
 LISTED_SKIPS = 10
-CONTROL = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+STEERING = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F))
+CONTROL = dict.fromkeys((*STEERING, *range(0x2066, 0x206A)), "\ufffd")
+"""Codes that steer a terminal or turn the direction of writing -> what is printed instead."""
 Row = dict[str, Any]
 
 
 def plain(value: object) -> str:
     """A text from a log as it may be printed: no control codes, no markup."""
-    return escape(str(value).translate(CONTROL))
+    return escape(str(value).translate(CONTROL).replace("\n", " "))
 
 
 def money(amount: str | None) -> str:
@@ -63,10 +67,10 @@ class Screen:
     """Prints; decides nothing."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=False)
+        self.console = Console(highlight=False, soft_wrap=False, emoji=False)
 
     def line(self, text: str = "") -> None:
-        self.console.print(plain(text), markup=True)
+        self.console.print(plain(text), soft_wrap=True)
 
     def heading(self, text: str) -> None:
         self.console.print(f"\n[bold]{plain(text)}[/bold]")
@@ -123,7 +127,7 @@ class Screen:
         if totals["recorded_cost_usd"] is not None:
             self.line(f"the logs themselves recorded {money(totals['recorded_cost_usd'])}")
         for note in found.notes:
-            self.console.print(f"[yellow]![/yellow] {plain(note)}")
+            self.console.print(f"[yellow]![/yellow] {plain(note)}", soft_wrap=True)
 
     def suspects(self, suspects: Sequence[Row]) -> None:
         self.heading("What to look at first")
@@ -171,7 +175,7 @@ class Screen:
             [(name, "left"), ("calls", "right"), ("cost", "right"), ("share", "right"), ("", "")],
             (
                 (
-                    row["key"] if row["key"] is not None else "(not known)",
+                    row["key"] if row["key"] is not None else ABSENT.get(name, "(not known)"),
                     number(row["calls"]),
                     money(row["cost_usd"]),
                     percent(row["share"]),

@@ -46,10 +46,10 @@ def sample_lines(now: datetime) -> Iterator[Message]:
     lines: list[Message] = []
     for day in range(DAYS):
         start = first + timedelta(days=day, hours=8)
-        lines += [_orders(rng, start, n, day) for n in range(6)]
-        lines += [_invoices(rng, start, n, day) for n in range(5)]
+        lines += [_orders(rng, start, n, day) for n in range(4)]
+        lines += [_invoices(rng, start, n, day) for n in range(12)]
         lines += [_search(rng, start, n, day, 4 + n) for n in range(4)]
-        lines += [_triage(rng, start, n, day) for n in range(10)]
+        lines += [_triage(rng, start, n, day) for n in range(45)]
     lines.append(_search(rng, first + timedelta(days=DAYS - 2, hours=15), 4, DAYS - 2, 38))
     lines.sort(key=lambda line: line["at"])
     yield from lines
@@ -145,11 +145,11 @@ def _invoices(rng: random.Random, day: datetime, n: int, d: int) -> Message:
         "route": "invoices",
         "workflow": "back-office",
         "provider": "openai",
-        "model": "gpt-5-mini",
+        "model": "gpt-5",
     }
-    session = _Session(rng, day + timedelta(minutes=53 * n), head, cached=False)
+    session = _Session(rng, day + timedelta(minutes=31 * n), head, cached=False)
     session.say("system", "Extract the invoice as JSON. " + _text(_fixed("invoices"), 350))
-    session.say("user", _text(rng, 700))
+    session.say("user", _text(rng, 1400))
     tries = rng.choice((1, 1, 2, 3))
     for attempt in range(tries):
         last = attempt == tries - 1
@@ -195,7 +195,7 @@ def _triage(rng: random.Random, day: datetime, n: int, d: int) -> Message:
         "provider": "anthropic",
         "model": "claude-opus-4-8",
     }
-    session = _Session(rng, day + timedelta(minutes=29 * n), head, cached=False)
+    session = _Session(rng, day + timedelta(minutes=9 * n), head, cached=False)
     session.say(
         "system", "Name the queue of this message in one word. " + _text(_fixed("triage"), 60)
     )

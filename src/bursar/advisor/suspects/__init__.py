@@ -115,12 +115,14 @@ def _worth_telling(one: Finding, spend_nano: int) -> bool:
 
 
 def _ranked(rank: int, one: Finding, spend_nano: int) -> Suspect:
+    """Blocks are counted over whole sessions, which a scope may cut: the spend is the bound."""
+    cost_nano = min(one.cost_nano, spend_nano)
     return Suspect(
         rank=rank,
         kind=one.kind,
         where=one.where,
-        cost_usd=usd(one.cost_nano) or "0",
-        share=round(one.cost_nano / spend_nano, 4),
+        cost_usd=usd(cost_nano) or "0",
+        share=round(cost_nano / spend_nano, 4),
         evidence={"text": one.evidence["text"], "dollars": one.dollars, **one.evidence},
         mend=one.mend,
         basis=one.basis,

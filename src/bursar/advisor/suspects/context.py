@@ -26,6 +26,8 @@ RESULT_SHARE = 10
 """A tool's large results are told when they are at least one part in so many of the spend."""
 GROWTH = 3
 """A prompt that ends so many times longer than it began has grown; the bound of the mend too."""
+SMALL_TOKENS = 2_000
+"""A prompt of a page or two is small, however small the first one was."""
 RESEND = 3
 """All prompts of a session over its last one: fewer means that little was sent again."""
 GROWTH_CALLS = 5
@@ -80,12 +82,18 @@ def _shorter(tool: str, mean: int) -> str:
 
 def find_context_growth(view: View) -> Iterator[Finding]:
     """Conversations that grow without a bound."""
-    rows = view.ask("context_growth", growth=GROWTH, resend=RESEND, calls=GROWTH_CALLS)
+    rows = view.ask(
+        "context_growth",
+        growth=GROWTH,
+        small_tokens=SMALL_TOKENS,
+        resend=RESEND,
+        calls=GROWTH_CALLS,
+    )
     for row in rows:
         sessions = row["sessions"]
         first, last = row["first_prompts"] // sessions, row["last_prompts"] // sessions
         resend = row["sent"] / row["last_prompts"]
-        bound = GROWTH * first
+        bound = max(GROWTH * first, SMALL_TOKENS)
         yield Finding(
             kind="context_growth",
             where=row["place"],
@@ -94,7 +102,7 @@ def find_context_growth(view: View) -> Iterator[Finding]:
                 "text": f"in {many(sessions, 'session')} the prompt grew from {first:,} to {last:,}"
                 f" tokens over {row['calls'] // sessions} calls; each token of the last prompt was"
                 f" sent {resend:.1f} times. The dollars are the conversation carried beyond"
-                f" {GROWTH} times the first prompt.",
+                f" {GROWTH} times the first prompt (at least {SMALL_TOKENS:,} tokens).",
                 "sessions": sessions,
                 "calls": row["calls"],
                 "first_prompt_tokens": first,

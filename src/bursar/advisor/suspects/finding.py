@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.advisor.sane import SANE
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import Scope, load_sql
 from bursar.model.errors import Unpriced
@@ -78,7 +79,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def ask(self, name: str, **places: object) -> list[Row]:
         """Rows of suspects/NAME.sql over the scope."""
         texts = {place: str(value) for place, value in places.items()}
-        sql = load_sql(f"suspects/{name}", scope=self.scope.where, **texts)
+        sql = load_sql(f"suspects/{name}", scope=self.scope.where, sane=SANE, **texts)
         return self.duck.named(sql, self.scope.values)
 
     def sessions(self, *numbers: int | None) -> list[str]:

@@ -33,6 +33,7 @@ TTL_S = 300
 def find_uncached_prefix(view: View) -> Iterator[Finding]:
     """Prefixes sent again and billed as new input."""
     rows = view.ask("uncached_prefix", minimum_tokens=MINIMUM_TOKENS, ttl_s=TTL_S)
+    carried = by_place(view.ask("prefix_kinds")) if rows else {}
     for place, group in by_place(rows).items():
         parts = [(row, _prefix_saving(row, view.ratios(row))) for row in group]
         cacheable = [(row, nano) for row, nano in parts if nano > 0]
@@ -41,7 +42,7 @@ def find_uncached_prefix(view: View) -> Iterator[Finding]:
         saved, kept = sum(nano for _, nano in cacheable), [row for row, _ in cacheable]
         steps, tokens = total(kept, "missed_steps"), total(kept, "missed_tokens")
         prefix = tokens // steps
-        kinds = _kinds(view, place)
+        kinds = {row["kind"]: int(row["tokens"]) for row in carried.get(place, [])}
         estimated = total(kept, "estimated")
         unknown = (
             " No cache counts were recorded, so this holds if the provider did not cache."
@@ -78,11 +79,6 @@ def _prefix_saving(row: Row, ratios: Ratios) -> int:
     return (gain - premium) // ratios.input
 
 
-def _kinds(view: View, place: str) -> dict[str, int]:
-    rows = view.ask("prefix_kinds")
-    return {row["kind"]: int(row["tokens"]) for row in rows if row["place"] == place}
-
-
 def _made_of(kinds: dict[str, int]) -> str:
     whole = sum(kinds.values())
     largest = sorted(kinds.items(), key=lambda one: -one[1])[:3]
@@ -96,8 +92,8 @@ def _cache_mend(prefix: int, ratios: Ratios) -> str:
             f" about {prefix:,} tokens, and move it along with each step."
         )
     return (
-        f"Keep the first {prefix:,} tokens byte for byte equal and send the steps of a session"
-        " with one prompt_cache_key, then check the cached tokens of each response."
+        f"Keep the first {prefix:,} tokens byte for byte equal from step to step, hold a session"
+        " to one cache (OpenAI: prompt_cache_key), and check the cached tokens of each response."
     )
 
 

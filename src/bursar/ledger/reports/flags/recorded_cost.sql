@@ -24,7 +24,7 @@ o AS (
     FROM attempts AS a
     LEFT JOIN k ON k.call_id = a.call_id AND k.n = a.n
     WHERE {scope} AND a.recorded_cost_nano > 0 AND a.cost_nano > 0
-        AND a.usage_basis = 'measured' AND a.cost_basis = 'measured'
+        AND a.usage_basis = 'measured' AND a.cost_basis = 'measured' AND {sane}
 ),
 d AS (
     SELECT

@@ -29,7 +29,7 @@ WITH o AS (
             ELSE 0
         END AS cached
     FROM attempts AS a
-    WHERE {scope} AND a.session IS NOT NULL AND a.prompt_tokens > 0
+    WHERE {scope} AND a.session IS NOT NULL AND {sane}
         AND a.list_input_nano IS NOT NULL AND a.repeated_tokens IS NOT NULL
 ),
 k AS (

@@ -12,7 +12,7 @@ WITH s AS (
         SUM(a.cache_write_1h_tokens * a.list_input_nano // a.prompt_tokens) AS long_nano,
         MAX(a.at) AS latest
     FROM attempts AS a
-    WHERE {scope} AND a.prompt_tokens > 0 AND a.list_input_nano IS NOT NULL
+    WHERE {scope} AND {sane} AND a.list_input_nano IS NOT NULL
         AND a.usage_basis = 'measured'
     GROUP BY 1, 2, 3, 4, 5
 ),

@@ -25,7 +25,7 @@ o AS (
             ELSE 0
         END AS rises
     FROM attempts AS a
-    WHERE {scope} AND a.session IS NOT NULL AND a.prompt_tokens > 0
+    WHERE {scope} AND a.session IS NOT NULL AND {sane}
 ),
 s AS (
     SELECT
@@ -40,7 +40,9 @@ s AS (
             WHEN k.carried_tokens > 0
             THEN COALESCE(k.carried_nano, 0) * LEAST(
                 k.carried_tokens,
-                GREATEST(0, o.prompt_tokens - {growth} * o.first_prompt)
+                GREATEST(
+                    0, o.prompt_tokens - GREATEST({growth} * o.first_prompt, {small_tokens})
+                )
             ) // k.carried_tokens
             ELSE 0
         END) AS nano
@@ -51,7 +53,7 @@ s AS (
 r AS (
     SELECT *, ROW_NUMBER() OVER (PARTITION BY place ORDER BY nano DESC, session) AS rn
     FROM s
-    WHERE calls >= {calls} AND last_prompt >= {growth} * first_prompt
+    WHERE calls >= {calls} AND last_prompt >= GREATEST({growth} * first_prompt, {small_tokens})
         AND sent >= {resend} * last_prompt AND rises * 5 >= (calls - 1) * 4
 )
 SELECT

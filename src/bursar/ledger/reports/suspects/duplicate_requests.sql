@@ -18,12 +18,14 @@ d AS (
         *,
         ROW_NUMBER() OVER (
             PARTITION BY
-                prompt_digest, prompt_tokens, tenant, provider, model, price_class, max_tokens, effort
+                prompt_digest, prompt_tokens, tenant, provider, model, price_class, max_tokens,
+                effort
             ORDER BY moment, call_id
         ) AS nth_time,
         COALESCE(DATE_DIFF('second', LAG(moment) OVER (
             PARTITION BY
-                prompt_digest, prompt_tokens, tenant, provider, model, price_class, max_tokens, effort
+                prompt_digest, prompt_tokens, tenant, provider, model, price_class, max_tokens,
+                effort
             ORDER BY moment, call_id
         ), moment), 0) AS gap_s
     FROM c

@@ -18,7 +18,7 @@ c AS (
             ELSE 0
         END AS simple
     FROM attempts AS a
-    WHERE {scope} AND a.cost_nano IS NOT NULL AND a.usage_basis = 'measured'
+    WHERE {scope} AND a.cost_nano IS NOT NULL AND a.usage_basis = 'measured' AND {sane}
 ),
 w AS (
     SELECT

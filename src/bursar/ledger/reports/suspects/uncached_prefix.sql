@@ -18,7 +18,7 @@ WITH o AS (
             ELSE 0
         END AS missed
     FROM attempts AS a
-    WHERE {scope} AND a.session IS NOT NULL AND a.prompt_tokens > 0
+    WHERE {scope} AND a.session IS NOT NULL AND {sane}
         AND a.list_input_nano IS NOT NULL
 ),
 s AS (
