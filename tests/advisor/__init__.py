@@ -1,0 +1,1 @@
+"""Planted ledgers: what suspects and flags must find, and what they must leave alone."""
