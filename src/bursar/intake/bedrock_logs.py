@@ -1,9 +1,10 @@
 """Bedrock model invocation logs: what AWS writes of every model call to S3 or CloudWatch.
 
 A record is one attempt. Its counts leave cached tokens out, and say nothing of how long a cache
-write lives: that stands in the logged answer, whose usage is read as well and compared. Records come
-as files of JSON lines (`AWSLogs/.../*.json.gz`), as arrays, or inside exported log events; bodies
-too large for a record lie in a folder `data` beside it and are taken from there if it was copied.
+write lives: that stands in the logged answer, whose usage is read as well and compared. Records
+come as files of JSON lines (`AWSLogs/.../*.json.gz`), as arrays, or inside exported log events;
+bodies too large for a record lie in a folder `data` beside it and are taken from there if it was
+copied.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from bursar.dialects.lens import Prompt, Reading, read_request, read_response
-from bursar.dialects.wire import as_map, at, maps, parse_or_none, text_of
+from bursar.dialects.wire import as_list, as_map, at, maps, parse_or_none, text_of
 from bursar.intake.bedrock_usage import Measured, failure_status, measured, times_ms
 from bursar.intake.documents import elements
 from bursar.intake.labels import with_labels
@@ -24,6 +25,7 @@ from bursar.intake.lines import UNREAD, decode_line, why_unread
 from bursar.intake.ordering import Item, by_time
 from bursar.intake.source import Head, Source
 from bursar.intake.times import parse_time
+from bursar.intake.turns import latest_outcomes
 from bursar.model.block import digest_of
 from bursar.model.call import Call, Limits, Tags
 from bursar.model.entry import STANDARD, Answer, Attempt, Entry, Flag
@@ -40,9 +42,15 @@ DIALECTS = {
     "InvokeModel": "bedrock_invoke",
     "InvokeModelWithResponseStream": "bedrock_invoke",
 }
-STREAMS = {"ConverseStream": True, "InvokeModelWithResponseStream": True}
-STREAMS |= {"Converse": False, "InvokeModel": False}
-KEEPS_NAME = re.compile(r"^arn:aws[a-z-]*:bedrock:[^/]*:(?:foundation-model|inference-profile)/(.+)$")
+STREAMS = {
+    "Converse": False,
+    "ConverseStream": True,
+    "InvokeModel": False,
+    "InvokeModelWithResponseStream": True,
+}
+KEEPS_NAME = re.compile(
+    r"^arn:aws[a-z-]*:bedrock:[^/]*:(?:foundation-model|inference-profile)/(.+)$"
+)
 """ARNs that end in a model id; an application profile's does not, so it stays whole."""
 ROLE_SESSION = re.compile(r":assumed-role/[^/]+/(.+)$")
 USER_NAME = re.compile(r":user/(?:.*/)?([^/]+)$")
@@ -56,10 +64,11 @@ def recognises(head: Head) -> bool:
     """Records, bare or inside log events."""
     if any(_is_record(record) for value in head.records for record in _records(value)):
         return True
-    if head.document is not None:
-        top = head.document if isinstance(head.document, list) else [head.document]
-        inner = [one for value in top[:5] for key in ARRAYS for one in _list(as_map(value), key)]
-        values = [*top[:5], *inner[:5]]
+    document: object = head.document
+    if document is not None:
+        top = as_list(document)[:5] or [document]
+        inner = [one for value in top for key in ARRAYS for one in as_list(as_map(value).get(key))]
+        values: list[object] = [*top, *inner[:5]]
         return any(_is_record(record) for value in values for record in _records(value))
     start = head.raw.lstrip()[:1]
     if any(head.records):
@@ -90,28 +99,25 @@ def _items(source: Source) -> Iterator[Item]:
                 source.skip(line, bad.message)
 
 
-def _list(value: dict[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
-    return found if isinstance(found, list) else []
-
-
 def _records(value: object) -> Iterator[dict[str, Any]]:
     """The record in a log event, in a query's result row, or the value itself."""
-    if isinstance(value, list):
-        row = {field.get("field"): field.get("value") for field in maps(value)}
+    fields = maps(value)
+    if fields:
+        row = {field.get("field"): field.get("value") for field in fields}
         yield from _records(row) if "@message" in row else ()
         return
     event = as_map(value)
     for key in ARRAYS:
-        for inner in _list(event, key) if "modelId" not in event else ():
+        for inner in as_list(event.get(key)) if "modelId" not in event else ():
             yield from _records(inner)
     for key in ("@message", "message", "Message"):
-        message = event.get(key)
-        if isinstance(message, str) and "modelId" not in event:
+        message: object = event.get(key)
+        if isinstance(message, str):
             text = BEFORE_JSON.sub(b"", message.encode("utf-8", "surrogatepass"), count=1)
             message = parse_or_none(text)
-        if isinstance(message, dict) and "modelId" not in event:
-            yield as_map(message)
+        inner = as_map(message)
+        if inner and "modelId" not in event:
+            yield inner
             return
     yield event
 
@@ -150,7 +156,7 @@ class _Record:
             call=self._call(prompt),
             attempts=(self._attempt(found, reading, body),),
             answer=self._answer(reading),
-            tool_outcomes=prompt.tool_outcomes if prompt else (),
+            tool_outcomes=latest_outcomes(prompt) if prompt else (),
             origin=self.source.origin(self.line, NAME),
         )
         yield from self.flags
@@ -209,23 +215,26 @@ class _Record:
             status=status,
         )
 
-    def _reading(self, body: Any) -> Reading | None:
-        if not isinstance(body, (dict, list)):
+    def _reading(self, body: object) -> Reading | None:
+        logged = as_map(body) or as_list(body)
+        if not logged:
             return None
+        problem = ""
         for named in (self.dialect, None):
             try:
-                return read_response(body, named)
+                return read_response(logged, named)
             except BadInput as bad:
-                problem = bad.message
+                problem = problem or bad.message
         if failure_status(self.record) is None:
             self._flag("usage_suspect", f"the logged answer cannot be read: {problem}")
         return None
 
-    def _prompt(self, body: Any) -> Prompt | None:
-        if not isinstance(body, dict) or not body:
+    def _prompt(self, body: object) -> Prompt | None:
+        fields = as_map(body)
+        if not fields:
             return None
         try:
-            prompt = read_request(as_map(body), self.dialect)
+            prompt = read_request(fields, self.dialect)
         except BadInput as bad:
             self.source.skip(self.line, f"the logged request cannot be read: {bad.message}")
             return None
@@ -257,7 +266,9 @@ class _Record:
         metadata = as_map(record.get("requestMetadata"))
         if not metadata and prompt is not None:
             metadata = prompt.metadata
-        marks = [(str(one.get("key")), one.get("value")) for one in maps(record.get("identityTags"))]
+        marks = [
+            (str(one.get("key")), one.get("value")) for one in maps(record.get("identityTags"))
+        ]
         arn = at(record, ("identity", "arn"))
         who = _who(arn) if isinstance(arn, str) else None
         places: Iterable[tuple[str, object]] = (

@@ -73,9 +73,7 @@ def measured(record: dict[str, Any], answered: Usage | None) -> Measured:
 def _counts(record: dict[str, Any]) -> dict[str, Any]:
     """The record's counts, wherever this record has them."""
     sides = (record, as_map(record.get("input")), as_map(record.get("output")))
-    return {
-        name: side[name] for name in COUNTS for side in sides if side.get(name) is not None
-    }
+    return {name: side[name] for name in COUNTS for side in sides if side.get(name) is not None}
 
 
 def _one_of(
@@ -86,7 +84,9 @@ def _one_of(
     writes = answered.cache_write_5m + answered.cache_write_1h
     same_prompt = (
         own.input == answered.input
-        and (not knows_cache or (own.cache_read, own.cache_write_5m) == (answered.cache_read, writes))
+        and (
+            not knows_cache or (own.cache_read, own.cache_write_5m) == (answered.cache_read, writes)
+        )
     ) or own.input == answered.prompt
     answer_known = "outputTokenCount" in counts
     same_answer = not answer_known or own.answer == answered.answer

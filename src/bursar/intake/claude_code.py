@@ -44,8 +44,12 @@ STOPS = {"end_turn": "end", "stop_sequence": "end"}
 OPEN_SESSIONS = 256
 """Sessions of one file that are read side by side; the least recently touched one is completed."""
 LOGLINES = re.compile(rb'\s*\{\s*"loglines"\s*:\s*\[')
-NO_TYPE = re.compile(rb'"(?:parentUuid|isSidechain|sessionId)"\s*:')
-TYPES = frozenset(("user", "assistant"))
+LONG_LINE = re.compile(rb'\{"(?:parentUuid|type"\s*:\s*"(?:user|assistant))"')
+"""The start of a line that does not fit into the head."""
+TYPES = ("user", "assistant")
+BESIDE = ("summary", "system", "attachment", "progress", "queue-operation", "file-history-snapshot")
+CHAIN = frozenset(("parentUuid", "leafUuid", "sessionId", "snapshot"))
+"""One of these beside one of those types is no accident."""
 Item = Entry | SessionFact | Skip | Flag
 
 
@@ -55,7 +59,8 @@ def recognises(head: Head) -> bool:
         return True
     if any(_is_transcript(record) for record in head.records):
         return True
-    return not head.records and head.raw[:1] == b"{" and NO_TYPE.search(head.raw) is not None
+    one_long_line = not head.complete and b"\n" not in head.raw
+    return one_long_line and LONG_LINE.match(head.raw) is not None
 
 
 def _is_transcript(record: dict[str, Any]) -> bool:
@@ -64,7 +69,7 @@ def _is_transcript(record: dict[str, Any]) -> bool:
         return isinstance(message, dict) and "payload" not in record
     if "type" not in record and "usage" in as_map(message):
         return True
-    return "type" in record and "sessionId" in record and "payload" not in record
+    return record.get("type") in BESIDE and not CHAIN.isdisjoint(record)
 
 
 def read(source: Source) -> Iterator[Item]:
@@ -142,7 +147,7 @@ class _Reader:
     def _message(line: Line) -> Message | None:
         if line.message is ABSENT or not (line.type is None or line.type in TYPES):
             return None
-        return decode_message(line.message)
+        return decode_line(decode_message, line.message)
 
     def _said(
         self, number: int, raw: bytes, line: Line, message: Message, session: Session

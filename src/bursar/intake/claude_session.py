@@ -15,7 +15,7 @@ import msgspec
 
 from bursar.dialects.lens import MessageReading
 from bursar.intake.claude_lines import Line, Message, read_parts, unseen_block
-from bursar.intake.lines import as_list
+from bursar.intake.lines import as_list, as_map
 from bursar.model.block import Block, Role
 from bursar.model.call import Tags
 from bursar.model.entry import Entry, ToolOutcome, ToolUse
@@ -84,19 +84,14 @@ class Turn(msgspec.Struct, kw_only=True):
         """Blocks and tool uses, in the order of their times; a part logged twice counts once."""
         if not self.pieces:
             return (), ()
-        parts = [part for piece in sorted(self.pieces, key=_when) for part in piece[2]]
-        reading = read_parts(parts, Role.ASSISTANT, names)
-        blocks: dict[int, Block] = {}
-        uses: dict[tuple[str | None, int | None], ToolUse] = {}
-        for block in reading.blocks:
-            blocks.setdefault(block.digest, block)
-        for use in reading.tool_uses:
-            uses.setdefault((use.id, use.arguments_digest), use)
-        return tuple(blocks.values()), tuple(uses.values())
-
-
-def _when(piece: tuple[str, int, list[object]]) -> tuple[str, int]:
-    return piece[:2]
+        parts: dict[object, object] = {}
+        for _, _, held in sorted(self.pieces, key=lambda piece: piece[:2]):
+            for part in held:
+                part_id = as_map(part).get("id")
+                same = part_id if isinstance(part_id, str) else msgspec.json.encode(part)
+                parts.setdefault(same, part)
+        reading = read_parts(list(parts.values()), Role.ASSISTANT, names)
+        return reading.blocks, reading.tool_uses
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -33,9 +33,7 @@ DIALECT = "openai_responses"
 APPLICATION = "codex"
 PROVIDER = "openai"
 """Who serves a session that names no provider of its own."""
-TYPES = frozenset(("session_meta", "turn_context", "response_item", "event_msg", "compacted"))
-ITEMS = frozenset(("message", "function_call", "function_call_output", "reasoning"))
-"""Items that stand bare on the lines of the old form."""
+TYPES = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
 SAID = re.compile(r"message|.*_output|agent_message")
 """Items without a role that are said to the model; every other one comes from it."""
 COUNTS = b'"total_token_usage"'

@@ -10,14 +10,12 @@ together is listed, and reading goes on behind it where a new element starts lik
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
-from itertools import chain
 
 import msgspec
 
 from bursar.intake.lines import UNREAD, decode_line, why_unread
-from bursar.intake.source import GZIP_MAGIC, LONGEST_LINE, Source
+from bursar.intake.source import LONGEST_LINE, Source
 
 PIECE_BYTES = 1 << 20
 LONGEST_ELEMENT = LONGEST_LINE
@@ -71,43 +69,28 @@ def objects(source: Source, *names: str) -> Iterator[tuple[int, Decoded]]:
 
 def pieces(source: Source) -> Iterator[bytes]:
     """The content in pieces, unpacked; a damaged compressed file gives all that stands before."""
-    with source.path.open("rb") as stream:
-        first = stream.read(PIECE_BYTES)
-        source.read_bytes += len(first)
-        rest = _counted(source, iter(lambda: stream.read(PIECE_BYTES), b""))
-        packed = first[:2] == GZIP_MAGIC
-        plain = chain((first,), rest) if not packed else _unpacked(source, chain((first,), rest))
-        opened = False
-        for piece in plain:
-            yield piece if opened else piece.removeprefix(b"\xef\xbb\xbf")
-            opened = True
+    damages: list[str] = []
+    with source._open(damages) as stream:  # pyright: ignore[reportPrivateUsage]
+        piece = stream.read(PIECE_BYTES).removeprefix(b"\xef\xbb\xbf")
+        while piece:
+            yield piece
+            piece = stream.read(PIECE_BYTES)
+    for damage in damages:
+        source.skip(None, damage)
 
 
-def _counted(source: Source, stream: Iterator[bytes]) -> Iterator[bytes]:
-    for piece in stream:
-        source.read_bytes += len(piece)
-        yield piece
-
-
-def _unpacked(source: Source, stream: Iterator[bytes]) -> Iterator[bytes]:
-    """Members of a gzip file one after the other, in pieces of bounded size."""
-    member, fresh = zlib.decompressobj(31), True
-    for packed in stream:
-        while packed:
-            try:
-                plain = member.decompress(packed, PIECE_BYTES)
-            except zlib.error as bad:
-                source.skip(None, f"the compressed file is damaged: {bad}")
-                return
-            if plain:
-                yield plain
-            packed = member.unconsumed_tail
-            fresh = False
-            if member.eof:
-                packed = member.unused_data.lstrip(b"\0")
-                member, fresh = zlib.decompressobj(31), True
-    if not fresh:
-        source.skip(None, "the compressed file is damaged: it ends too early")
+def text_lines(source: Source) -> Iterator[str]:
+    """Lines with their ends, decoded, for readers of tables. NUL bytes are left out."""
+    rest: list[bytes] = []
+    for piece in pieces(source):
+        *lines, behind = piece.split(b"\n")
+        for line in lines:
+            whole = b"".join((*rest, line))
+            rest.clear()
+            yield whole.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
+        rest.append(behind)
+    if last := b"".join(rest).replace(b"\0", b""):
+        yield last.decode("utf-8", "replace")
 
 
 def _is_lines(source: Source) -> bool:
@@ -260,21 +243,29 @@ class _Cutter:
 
     def _pass_brackets(self) -> None:
         """Move behind one array or object. Counts each kind of bracket; a decoder does the rest."""
-        match = _BRACKET.match
+        match, text, at = _BRACKET.match, self.text, self.at
         curly = square = 0
         while True:
-            found = match(self.text, self.at) or self._match(_BRACKET)
-            self.at = found.end()
-            bracket = found.string[self.at - 1]
+            found = match(text, at)
+            if found is None:
+                self.at = at
+                at = self._match(_BRACKET).end()
+                text = self.text
+            else:
+                at = found.end()
+            bracket = text[at - 1]
             if bracket == 123:
                 curly += 1
-            elif bracket == 125:
-                curly -= 1
-            elif bracket == 91:
+                continue
+            if bracket == 91:
                 square += 1
+                continue
+            if bracket == 125:
+                curly -= 1
             else:
                 square -= 1
             if curly <= 0 and square <= 0:
+                self.at = at
                 if curly or square:
                     raise _Crooked(NOT_JSON)
                 return

@@ -1,8 +1,8 @@
 """The HTTP status that a named failure has.
 
-Traces name the error of a client library ("openai.RateLimitError"), not the status behind it. A call
-that failed without any counted work is booked by its status, so each name gets the status that the
-same failure has over HTTP; a name that is not known is a server error.
+Traces name the error of a client library ("openai.RateLimitError"), not the status behind it. A
+call that failed without any counted work is booked by its status, so each name gets the status
+that the same failure has over HTTP; a name that is not known is a server error.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def recognises(head: Head) -> bool:
             isinstance(m, dict) for m in cast("list[object]", messages)
         ):
             return not {"choices", "object", "request_id", "custom_llm_provider"} & record.keys()
-        if ("usage" in record or "cost_usd" in record) and not {
+        if {"usage", "cost_usd", "response"} & record.keys() and not {
             "message",
             "type",
             "payload",

@@ -141,7 +141,18 @@ class Fields:
         self.flags.append(Flag(kind=kind, where=self.place, what=what))
 
     def cost(self, cost: object) -> int | None:
-        return None if cost is None else nano_from_usd(cost, "cost_usd")
+        """A recorded cost. One that is none is told: the call beside it was paid all the same."""
+        if cost is None:
+            return None
+        try:
+            recorded = nano_from_usd(cost, "cost_usd")
+        except BadInput as bad:
+            self.flag("contradiction", bad.message)
+            return None
+        if recorded < 0:
+            self.flag("contradiction", f"cost_usd is {cost!r}, below zero")
+            return None
+        return recorded
 
     def time(self, value: object) -> datetime | None:
         if value is None:
@@ -150,7 +161,8 @@ class Fields:
         if at is None:
             self.flag("time_suspect", f"{value!r} is not a time")
         elif not zoned:
-            self.flag("time_suspect", f"{value!r} has no zone: read as UTC")
+            what = f"line {self.number}: {value!r} has no zone: read as UTC"
+            self.flags.append(Flag(kind="time_suspect", where=self.source.label, what=what))
         return at
 
     def read_tags(self) -> Tags:

@@ -11,7 +11,15 @@ from types import ModuleType
 
 import msgspec
 
-from bursar.intake import bedrock_logs, claude_code, exchange
+from bursar.intake import (
+    bedrock_logs,
+    claude_code,
+    codex,
+    exchange,
+    langfuse,
+    litellm,
+    otlp,
+)
 from bursar.intake.source import Head, Source
 from bursar.model.entry import Entry, Flag, SessionFact, Skip
 
@@ -36,7 +44,8 @@ def _format(module: ModuleType) -> Format:
     )
 
 
-FORMATS: tuple[Format, ...] = tuple(_format(module) for module in (claude_code, bedrock_logs, exchange))
+READERS = (claude_code, codex, bedrock_logs, otlp, langfuse, litellm, exchange)
+FORMATS: tuple[Format, ...] = tuple(_format(module) for module in READERS)
 
 
 def recognise(head: Head) -> Format | None:

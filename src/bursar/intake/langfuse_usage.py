@@ -1,8 +1,9 @@
 """Langfuse's `usageDetails`: free-form counts, disjoint by convention, often not in fact.
 
-Keys that are paths into a provider's object (`prompt_details.cache_read`) come from instrumentations
-whose input contains them; keys of Langfuse's own (`input_cache_read`) are apart. The total, where
-there is one, overrules both. Counts in a provider's own spelling are read as that provider's.
+Keys that are paths into a provider's object (`prompt_details.cache_read`) come from
+instrumentations whose input contains them; keys of Langfuse's own (`input_cache_read`) are apart.
+The total, where there is one, overrules both. Counts in a provider's own spelling are read as
+that provider's.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def _found(details: Mapping[str, Any], keys: dict[str, tuple[str, ...]]) -> dict
     return found
 
 
-def _read_inside(counts: dict[str, int], all_counts: dict[str, int]) -> tuple[Usage, tuple[str, ...]]:
+def _read_inside(
+    counts: dict[str, int], all_counts: dict[str, int]
+) -> tuple[Usage, tuple[str, ...]]:
     get = all_counts.get
     found = counted(
         {

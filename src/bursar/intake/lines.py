@@ -1,18 +1,19 @@
-"""One JSON line, typed, with the two kinds of damage mended that cost no meaning.
+"""One JSON line, typed: what a reader of lines needs beside its own structs.
 
-A lone surrogate escape and a byte that is no UTF-8 each stand for a character that nobody can
-name: U+FFFD takes its place and the rest of the line, which may hold a paid call, is kept. Every
-other damage is the caller's to list, with the reason that `why_unread` gives.
+A field that a reader decodes later stays `msgspec.Raw`, which is not checked for characters that
+nobody can name (half a surrogate pair, a byte that is no UTF-8); such text is mended on the way,
+since the rest of the line may hold a paid call. Every other damage is the caller's to list, with
+the reason that `why_unread` gives.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import msgspec
 
+from bursar.intake.source import decode_line as decode_mended
 from bursar.intake.source import why_not_json
 
 T = TypeVar("T")
@@ -20,24 +21,16 @@ ABSENT = msgspec.Raw()
 """Stands for a field that a line does not have."""
 UNREAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a line may raise."""
-SURROGATES = re.compile(
-    rb"(?<!\\)((?:\\\\)*)"
-    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
 
 
-def decode_line(decode: Callable[[bytes], T], raw: bytes) -> T:
-    """The decoded line. Raises one of UNREAD for what cannot be mended."""
+def decode_line(decode: Callable[[bytes | msgspec.Raw], T], raw: bytes | msgspec.Raw) -> T:
+    """The decoded line, mended if need be. Raises one of UNREAD for what cannot be."""
     try:
         return decode(raw)
     except msgspec.ValidationError:
         raise
     except UNREAD:
-        mended = _mended(raw)
-        if mended == raw:
-            raise
-        return decode(mended)
+        return decode_mended(decode, bytes(raw))
 
 
 def as_map(value: object) -> dict[str, Any]:
@@ -55,11 +48,3 @@ def why_unread(raw: bytes, bad: Exception) -> str:
     if isinstance(bad, msgspec.ValidationError):
         return f"is not as this format says: {bad}"
     return why_not_json(raw, bad)
-
-
-def _mended(raw: bytes) -> bytes:
-    return SURROGATES.sub(_pair_or_unknown, raw.decode("utf-8", "replace").encode())
-
-
-def _pair_or_unknown(found: re.Match[bytes]) -> bytes:
-    return found[1] + (found[2] or rb"\ufffd")

@@ -1,8 +1,8 @@
 """OpenTelemetry traces: the model calls in them, each once, with what stands around them.
 
 Read are the conventions of OpenTelemetry GenAI, OpenInference, OpenLLMetry, Strands, pydantic-ai,
-Langfuse's SDK and Vercel's AI SDK; `otlp_spans` reads the files, `otlp_calls` a span, `traces` finds
-which spans are calls.
+Langfuse's SDK and Vercel's AI SDK; `otlp_spans` reads the files, `otlp_calls` a span, `traces`
+finds which spans are calls.
 """
 
 from __future__ import annotations

@@ -79,7 +79,10 @@ def labels_of(attributes: Attributes) -> Iterator[tuple[str, object]]:
         folder = next((one for one in known.LABEL_FOLDERS if key.startswith(one)), None)
         if folder is not None:
             yield key.removeprefix(folder), value
-        elif key.partition(".")[0] not in known.TECHNICAL and field_of(key) not in (None, "session"):
+        elif key.partition(".")[0] not in known.TECHNICAL and field_of(key) not in (
+            None,
+            "session",
+        ):
             yield key, value
 
 
@@ -209,10 +212,8 @@ class Reader:
     # -- words
 
     def _provider(self) -> str | None:
-        found = first_text(self.attributes, known.PROVIDER)
-        if found is None:
-            found = str(self.attributes.get("ai.model.provider") or "").partition(".")[0]
-        return found.lower() or None
+        found = first_text(self.attributes, (*known.PROVIDER, "ai.model.provider"))
+        return known.provider_named(found) if found else None
 
     def _asked(self, content: Content) -> str | None:
         found = first_text(self.attributes, known.ASKED_MODEL)

@@ -1,9 +1,9 @@
 """What a model span shows of its prompt and its answer, in every way that emitters write it.
 
-The convention has JSON attributes (or an event that carries them), older instrumentations one event
-a message, OpenInference and OpenLLMetry one attribute a field (`llm.input_messages.0.message.role`),
-Vercel's kit its own, and some only the raw request. The first of them that is there is read; all are
-brought into messages, which `dialects` knows.
+The convention has JSON attributes (or an event that carries them), older instrumentations one
+event a message, OpenInference and OpenLLMetry one attribute a field
+(`llm.input_messages.0.message.role`), Vercel's kit its own, and some only the raw request. The
+first of them that is there is read; all are brought into messages, which `dialects` knows.
 """
 
 from __future__ import annotations
@@ -108,30 +108,30 @@ def _request(messages: list[Any], tools: object = None, system: object = None) -
 
 
 def _by_convention(attributes: Attributes) -> Shown | None:
-    messages = decoded(attributes.get("gen_ai.input.messages"))
-    answers = decoded(attributes.get("gen_ai.output.messages"))
-    if not isinstance(messages, list) and not isinstance(answers, list):
+    messages = maps(decoded(attributes.get("gen_ai.input.messages")))
+    answers = maps(decoded(attributes.get("gen_ai.output.messages")))
+    if not messages and not answers:
         return None
     request = None
-    if isinstance(messages, list):
+    if messages:
         request = _request(
-            [_message(one) for one in maps(messages)],
+            [_message(one) for one in messages],
             attributes.get("gen_ai.tool.definitions"),
             attributes.get("gen_ai.system_instructions"),
         )
-    return Shown(request=request, answers=[_message(one) for one in maps(answers)])
+    return Shown(request=request, answers=[_message(one) for one in answers])
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
     """A message with parts; `result` is an older name of a tool response's content."""
-    parts = message.get("parts")
-    if not isinstance(parts, list):
+    parts = maps(message.get("parts"))
+    if not parts:
         return message
     fixed = [
         {**part, "response": part["result"]}
         if part.get("type") == "tool_call_response" and "response" not in part and "result" in part
         else part
-        for part in maps(parts)
+        for part in parts
     ]
     return {**message, "parts": fixed}
 
@@ -199,7 +199,10 @@ def _tool_call(call: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 def _by_prompt_fields(attributes: Attributes) -> Shown | None:
     """OpenLLMetry before the convention: `gen_ai.prompt.0.content`."""
-    for start, end in (("gen_ai.prompt.", "gen_ai.completion."), ("llm.prompts.", "llm.completions.")):
+    for start, end in (
+        ("gen_ai.prompt.", "gen_ai.completion."),
+        ("llm.prompts.", "llm.completions."),
+    ):
         messages, answers = nested(attributes, start), nested(attributes, end)
         if not messages and not answers:
             continue
@@ -227,11 +230,11 @@ def _prompt_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _by_kit(attributes: Attributes) -> Shown | None:
     """Vercel's AI SDK: `ai.prompt.messages`, `ai.response.text`."""
-    messages = decoded(attributes.get("ai.prompt.messages"))
+    messages: list[Any] = as_list(decoded(attributes.get("ai.prompt.messages")))
     system: object = None
-    if not isinstance(messages, list):
+    if not messages:
         prompt = as_map(decoded(attributes.get("ai.prompt")))
-        messages, system = prompt.get("messages"), prompt.get("system")
+        messages, system = as_list(prompt.get("messages")), prompt.get("system")
         if isinstance(prompt.get("prompt"), str):
             messages = [{"role": "user", "content": prompt["prompt"]}]
     answer: dict[str, Any] = {"content": attributes.get("ai.response.text")}
@@ -240,7 +243,7 @@ def _by_kit(attributes: Attributes) -> Shown | None:
         {"id": call.get("toolCallId"), "function": {**call, "name": call.get("toolName")}}
         for call in map(_with_arguments, maps(calls))
     ]
-    if not isinstance(messages, list):
+    if not messages:
         return None
     request = _request(messages, attributes.get("ai.prompt.tools"), system)
     return Shown(request=request, answers=[answer])
@@ -270,10 +273,11 @@ def _by_events(events: list[tuple[str, Attributes]]) -> Shown | None:
 
 
 def _choice(attributes: Attributes) -> list[dict[str, Any]]:
-    message = decoded(attributes.get("message", attributes.get("content")))
+    message: object = decoded(attributes.get("message", attributes.get("content")))
     stop = attributes.get("finish_reason")
-    if isinstance(message, dict):
-        return [{**_event_message(as_map(message)), "finish_reason": stop}]
+    fields = as_map(message)
+    if fields:
+        return [{**_event_message(fields), "finish_reason": stop}]
     return [] if message is None else [{"content": message, "finish_reason": stop}]
 
 
@@ -301,11 +305,10 @@ def _by_event_list(attributes: Attributes) -> Shown | None:
 def _by_values(attributes: Attributes) -> Shown:
     """The raw request, where an emitter keeps it whole."""
     for key in ("input.value", "langfuse.observation.input", "gen_ai.prompt"):
-        value = decoded(attributes.get(key))
-        if isinstance(value, dict) and any(
-            name in value for name in ("messages", "contents", "input", "prompt")
-        ):
-            return Shown(request=as_map(value))
-        if isinstance(value, list) and any("role" in row for row in maps(value)):
-            return Shown(request=_request(value))
+        value: object = decoded(attributes.get(key))
+        body, rows = as_map(value), maps(value)
+        if any(name in body for name in ("messages", "contents", "input", "prompt")):
+            return Shown(request=body)
+        if any("role" in row for row in rows):
+            return Shown(request=_request(rows))
     return Shown()

@@ -1,9 +1,9 @@
 """What emitters of traces do differently, as data.
 
-The convention wants cached tokens inside `input_tokens`; some instrumentations report the provider's
-raw count, which for Anthropic and Bedrock leaves them out. `SCOPES` says what each does, with the
-version it was seen in. Of an emitter that is not here, the reported total decides, and where there
-is none, cache counts that are larger than the input.
+The convention wants cached tokens inside `input_tokens`; some instrumentations report the
+provider's raw count, which for Anthropic and Bedrock leaves them out. `SCOPES` says what each
+does, with the version it was seen in. Of an emitter that is not here, the reported total decides,
+and where there is none, cache counts that are larger than the input.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ SCOPES: tuple[Scope, ...] = (
 )
 
 
+def provider_named(word: str) -> str | None:
+    """The provider in an emitter's word for it; the price list knows the spellings."""
+    name, dot, ending = word.strip().lower().rpartition(".")
+    return (name if dot and ending in KIT_ENDINGS else word.strip().lower()) or None
+
+
 def cache_inside(scope: str) -> bool | None:
     """Whether the emitter counts cached tokens as input; None where it is not known."""
     for row in SCOPES:
@@ -50,7 +56,12 @@ MODEL_WORDS = frozenset(
         *("chat", "text_completion", "generate_content", "embeddings"),
         *("completion", "embedding", "responses", "response"),
         *("llm", "generation"),
-        *("ai.generatetext", "ai.generatetext.dogenerate", "ai.streamtext", "ai.streamtext.dostream"),
+        *(
+            "ai.generatetext",
+            "ai.generatetext.dogenerate",
+            "ai.streamtext",
+            "ai.streamtext.dostream",
+        ),
         *("ai.generateobject", "ai.generateobject.dogenerate"),
         *("ai.streamobject", "ai.streamobject.dostream"),
         *("ai.embed", "ai.embed.doembed", "ai.embedmany", "ai.embedmany.doembed"),
@@ -134,6 +145,8 @@ ASKED_MODEL = (
 )
 SERVED_MODEL = ("gen_ai.response.model", "llm.response.model", "ai.response.model")
 PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
+KIT_ENDINGS = frozenset("chat responses completion embedding messages generative-ai image".split())
+"""What Vercel's kit puts behind a provider's name: `openai.responses`."""
 RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
 COST = ("operation.cost", "llm.cost.total", "gen_ai.usage.cost", "llm.usage.cost")
 TIER = (
@@ -198,8 +211,9 @@ LABEL_FOLDERS = (
 
 TECHNICAL = frozenset(
     "gen_ai llm ai aws openai anthropic http url server client net network rpc db messaging code"
-    " thread process host os telemetry k8s cloud container event_loop input output embedding logfire"
-    " langfuse traceloop openinference pydantic_ai exception error operation otel faas peer source"
-    " destination event message feature_flag tls browser device graph mcp azure gcp vcs".split()
+    " thread process host os telemetry k8s cloud container event_loop input output embedding"
+    " langfuse traceloop openinference pydantic_ai logfire exception error operation otel faas"
+    " peer source destination event message feature_flag tls browser device graph mcp azure gcp"
+    " vcs".split()
 )
 """First words of attributes that never hold labels of the application."""

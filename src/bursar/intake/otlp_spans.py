@@ -1,9 +1,9 @@
 """Spans out of OTLP, whether it was written as JSON or as protobuf.
 
-A file is a sequence of `resourceSpans`: one request, an array of requests, a line for each batch, or
-protobuf messages one after the other, each behind its length where the collector's file exporter
-wrote them. They are read one at a time. JSON is read by hand, since its ids are hex and protobuf's
-own JSON reader takes them for base64.
+A file is a sequence of `resourceSpans`: one request, an array of requests, a line for each batch,
+or protobuf messages one after the other, each behind its length where the collector's file
+exporter wrote them. They are read one at a time. JSON is read by hand, since its ids are hex and
+protobuf's own JSON reader takes them for base64.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ def recognises_json(head: Head) -> bool:
     """An object with a list of resource spans at its top, or an array of such objects."""
     if any(key in record for record in head.records for key in ARRAYS[:2]):
         return True
-    document = head.document[:1] if isinstance(head.document, list) else [head.document]
-    tops = [*map(as_map, document), *head.records[:3]]
+    tops = [as_map(head.document), *maps(head.document)[:1], *head.records[:3]]
     for top in tops:
         inner = [*maps(top.get("batches"))[:1], top]
         if any(key in top for key in ARRAYS[:2]) or any(

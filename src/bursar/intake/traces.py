@@ -1,9 +1,10 @@
 """Traces while they are read: which of their model spans are calls, and what stands around them.
 
 Frameworks nest: a span of the framework, one of the kit and one of the SDK may describe the same
-call, and agents report sums. Only leaves count: a model span with a counted model span below it is a
-wrapper. So the spans of a trace are held until its file ends or `HELD_SPANS` are held; then the trace
-that was touched longest ago is taken as it is. Calls reported twice are told by their response id.
+call, and agents report sums. Only leaves count: a model span with a counted model span below it
+is a wrapper. So the spans of a trace are held until its file ends or `HELD_SPANS` are held; then
+the trace that was touched longest ago is taken as it is. Calls reported twice are told by their
+response id.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Traces:
         spans = self._open.setdefault(trace, {})
         self._open.move_to_end(trace)
         self.taken += 1
+        span = span or f"unnamed {self.taken}"
         if span in spans:
             return
         self.held += 1
@@ -187,7 +189,9 @@ def _calls(name: str, trace: _Trace) -> Iterator[tuple[Node, Entry]]:
         for outcome in node.entry.tool_outcomes
     }
     unseen = [node for node in tools if node.tool and node.tool.id not in shown]
-    by_id = {node.tool.id: node for node in tools if node.tool and node.tool.id is not None}
+    by_id: dict[str | None, Node] = {
+        node.tool.id: node for node in tools if node.tool and node.tool.id is not None
+    }
     for node in leaves:
         assert node.entry is not None
         around = [node, *_above(trace, node)]
