@@ -24,6 +24,14 @@ def shared_path(name: str) -> Path:
     pytest.skip(reason)
 
 
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the ledgers and price files of whoever runs it."""
+    home = tmp_path_factory.getbasetemp() / "bursar-home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("BURSAR_HOME", str(home))
+
+
 @pytest.fixture(name="shared_data")
 def shared_data_fixture() -> Callable[[str], Path]:
     return shared_path

@@ -263,7 +263,7 @@ def _notes(found: Analysis, total_nano: int | None) -> list[str]:
         )
     modelled = totals["basis"]["modelled_usd"]
     if modelled != "0":
-        notes.append(f"${modelled} rests on estimated tokens, since no usage was recorded for it.")
+        notes.append(f"${modelled} rests on estimated tokens or assumed prices.")
     return notes
 
 

@@ -27,6 +27,7 @@ Examples:
   bursar sessions --limit 5
   bursar show 2b9d8116-e1de-4038-a101-5fd575fdcb0e
 """
+LISTED_BLOCKS = 40
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many rows.")]
 
 
@@ -130,6 +131,11 @@ def show(
         return
     screen = Screen()
     screen.heading(f"Session {fall['session']}: {money(fall['cost_usd'])}, {fall['calls']} calls")
+    _print_steps(screen, fall["steps"])
+    _print_blocks(screen, fall["blocks"])
+
+
+def _print_steps(screen: Screen, steps: list[dict[str, Any]]) -> None:
     screen.table(
         [
             ("step", "right"),
@@ -152,9 +158,12 @@ def show(
                 step["tool"],
                 ", ".join(f"{part['kind']} {money(part['cost_usd'])}" for part in step["parts"]),
             )
-            for step in fall["steps"]
+            for step in steps
         ),
     )
+
+
+def _print_blocks(screen: Screen, blocks: list[dict[str, Any]]) -> None:
     screen.heading("Blocks by lifetime cost")
     screen.table(
         [
@@ -180,11 +189,11 @@ def show(
                 money(block["carried_usd"]),
                 money(block["cost_usd"]),
             )
-            for block in fall["blocks"][:40]
+            for block in blocks[:LISTED_BLOCKS]
         ),
     )
-    if len(fall["blocks"]) > 40:
-        screen.line(f"... and {len(fall['blocks']) - 40} more blocks (--json lists all)")
+    if len(blocks) > LISTED_BLOCKS:
+        screen.line(f"... and {len(blocks) - LISTED_BLOCKS} more blocks (--json lists all)")
 
 
 def _cell(column: str, value: Any) -> str | None:

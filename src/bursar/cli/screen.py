@@ -7,13 +7,14 @@ is not known prints as a dash, never as zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bursar.advisor.analysis import Analysis
 from bursar.intake.importing import Imported
@@ -22,6 +23,9 @@ UNKNOWN = "-"
 BAR = 24
 ABSENT = {"tool": "(no tool)"}
 """What a missing key means where it does not mean that nobody knows."""
+PIPED_WIDTH = 120
+SMALL_DIGITS = 2
+"""Digits of an amount below a cent."""
 LISTED = 8
 LISTED_SKIPS = 10
 STEERING = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F))
@@ -30,9 +34,14 @@ CONTROL = dict.fromkeys((*STEERING, *range(0x2066, 0x206A)), "\ufffd")
 Row = dict[str, Any]
 
 
+def safe(value: object) -> str:
+    """A text from a log as it may be printed: one line without control codes."""
+    return str(value).translate(CONTROL).replace("\n", " ").replace("\t", " ")
+
+
 def plain(value: object) -> str:
-    """A text from a log as it may be printed: no control codes, no markup."""
-    return escape(str(value).translate(CONTROL).replace("\n", " "))
+    """The same inside of markup."""
+    return escape(safe(value))
 
 
 def money(amount: str | None) -> str:
@@ -42,11 +51,11 @@ def money(amount: str | None) -> str:
     exact = Decimal(amount)
     if exact == 0:
         return "$0"
-    size = abs(exact)
-    places = "0.01" if size >= 100 else "0.0001" if size >= Decimal("0.01") else "0.000000001"
-    rounded = exact.quantize(Decimal(places), rounding=ROUND_HALF_EVEN)
-    text = f"{rounded:,f}"
-    return f"${text.rstrip('0').rstrip('.')}" if places == "0.000000001" else f"${text}"
+    if abs(exact) >= 100:
+        return f"${exact.quantize(Decimal('0.01'), rounding=ROUND_HALF_EVEN):,f}"
+    if abs(exact) >= Decimal("0.01"):
+        return f"${exact.quantize(Decimal('0.0001'), rounding=ROUND_HALF_EVEN):,f}"
+    return f"${exact.normalize(Context(prec=SMALL_DIGITS)):f}"
 
 
 def percent(share: float | None) -> str:
@@ -67,10 +76,12 @@ class Screen:
     """Prints; decides nothing."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=False, emoji=False)
+        self.console = Console(highlight=False, emoji=False)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, emoji=False, width=PIPED_WIDTH)
 
     def line(self, text: str = "") -> None:
-        self.console.print(plain(text), soft_wrap=True)
+        self.console.print(safe(text), markup=False, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         self.console.print(f"\n[bold]{plain(text)}[/bold]")
@@ -81,7 +92,7 @@ class Screen:
         for title, side in columns:
             table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(plain(UNKNOWN if cell is None else cell) for cell in row))
+            table.add_row(*(Text(safe(UNKNOWN if cell is None else cell)) for cell in row))
         self.console.print(table)
 
     # -- an import
@@ -115,7 +126,8 @@ class Screen:
 
     def _head(self, found: Analysis) -> None:
         totals, period = found.totals, found.period
-        self.heading(f"{money(totals['cost_usd'])} for {number(totals['calls'])} calls")
+        cost = "No price" if totals["cost_usd"] is None else money(totals["cost_usd"])
+        self.heading(f"{cost} for {number(totals['calls'])} calls")
         if period["from"]:
             days = "day" if period["days"] == 1 else "days"
             self.line(f"{period['from']} to {period['to']}, {period['days']} {days} with traffic")

@@ -229,6 +229,6 @@ def _unwrapped(event: Event) -> Event:
         return event
     try:
         found = parse_or_none(b64decode(encoded, validate=True))
-    except binascii.Error:
+    except ValueError:
         return event
     return as_map(found) or event

@@ -60,7 +60,9 @@ def text_of(value: object) -> str | None:
 def at(body: object, path: Path) -> Any:
     """What lies at a path, or None. A key of digits is also a place in an array."""
     for key in path:
-        if isinstance(body, Mapping):
+        if type(body) is dict:
+            body = cast("dict[str, Any]", body).get(key)
+        elif isinstance(body, Mapping):
             body = cast("Mapping[str, Any]", body).get(key)
         elif isinstance(body, list) and key.isdecimal():
             items = cast("list[Any]", body)

@@ -35,6 +35,7 @@ from bursar.intake.exchange_line import (
 )
 from bursar.intake.ordering import by_time
 from bursar.intake.source import Head, Source, decode_line, why_not_json
+from bursar.intake.turns import latest_outcomes
 from bursar.model.block import Block, digest_of
 from bursar.model.call import Call, Limits
 from bursar.model.entry import (
@@ -257,7 +258,8 @@ class _Reader(Fields):
         answer = Answer(stop=stop_word(line.stop))
         if line.request is not None:
             prompt = read_request(line.request, line.dialect)
-            blocks, limits, outcomes = prompt.blocks, prompt.limits, prompt.tool_outcomes
+            blocks, limits = prompt.blocks, prompt.limits
+            outcomes = latest_outcomes(prompt)
         elif line.messages is not None:
             blocks, outcomes, answer = self._messages(names)
         attempt = self.attempt(line.usage, line.cost_usd, line.model, line.latency_ms)
@@ -308,6 +310,8 @@ class _Reader(Fields):
         for message in messages:
             reading = message_blocks(message, names)
             blocks.extend(reading.blocks)
+            if message.get("role") == "assistant":
+                outcomes = []  # what came before it, an earlier call has sent
             outcomes.extend(reading.tool_outcomes)
         answer = Answer(stop=stop_word(self.line.stop))
         if last is not None:

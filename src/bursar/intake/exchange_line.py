@@ -68,7 +68,7 @@ class Line(msgspec.Struct):
     tools: list[dict[str, Any]] | None = None
     messages: list[dict[str, Any]] | None = None
     usage: dict[str, Any] | None = None
-    cost_usd: str | int | float | None = None
+    cost_usd: Any = None
     stop: str | None = None
     status: int | None = None
     latency_ms: float | None = None
@@ -218,7 +218,8 @@ def price_class(usage: object, line: Line) -> str:
         return CLASSES.get(str(line.inference_type), str(line.inference_type))
     if not isinstance(usage, dict):
         return STANDARD
-    return price_class_of(cast("dict[str, Any]", usage), line.usage_dialect or "")
+    reported = cast("dict[str, Any]", usage)
+    return price_class_of({**reported, "usage": reported}, line.usage_dialect or "")
 
 
 def stop_word(word: object) -> str | None:

@@ -9,7 +9,6 @@ protobuf's own JSON reader takes them for base64.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -179,7 +178,10 @@ def plain(value: object) -> Any:
         return None
     kind, held = next(iter(wrapped.items()))
     if kind in ("intValue", "int_value"):
-        return int(held)
+        try:
+            return int(held)
+        except (TypeError, ValueError):
+            return None
     if kind in ("arrayValue", "array_value"):
         return [plain(one) for one in maps(as_map(held).get("values"))]
     if kind in ("kvlistValue", "kvlist_value"):
@@ -199,7 +201,7 @@ def _hex(value: object) -> str:
     if len(value) in (12, 24) and not _is_hex(value):
         try:
             return base64.b64decode(value, validate=True).hex()
-        except binascii.Error:
+        except ValueError:
             return value
     return "" if not value.strip("0") else value.lower()
 

@@ -21,8 +21,21 @@ from bursar.model.usage import Basis, Usage
 from bursar.price.book import Book
 from bursar.price.rates import Line, Priced, Rates
 
+FLAG_EXAMPLES = 3
 EARLIEST = datetime(2018, 1, 1)
 """No provider billed tokens before."""
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What was said of one place: the first few things, and how many there were."""
+
+    whats: list[str] = []
+    count: int = 0
+
+    @property
+    def text(self) -> str:
+        more = self.count - len(self.whats)
+        return "; ".join(self.whats) + (f"; and {more} more" if more else "")
 
 
 class Poster:
@@ -31,14 +44,14 @@ class Poster:
     def __init__(self, book: Book, now: datetime, shelf: Shelf) -> None:
         self.book = book
         self.now = now
-        self.flags: dict[tuple[str, str], list[str]] = {}
+        self.flags: dict[tuple[str, str], Told] = {}
         self._shelf = shelf
 
     def post(self, entry: Entry, call_id: int) -> Posted:
         """Price one entry. Order matters inside a session: a prompt continues the one before."""
         call, tags = entry.call, entry.call.tags
         self._check_time(entry)
-        session, blocks = self._session(tags.session, call.at)
+        session, blocks = self._session(tags.session)
         step = tags.step_index if tags.step_index is not None else blocks.asked
         blocks.asked += 1
         attempts: list[tuple[Attempt, Rates | None, Sent | None]] = []
@@ -70,18 +83,22 @@ class Poster:
     def pass_by(self, entry: Entry) -> None:
         """Follow an entry that the ledger holds already, so that the next one finds its prompt."""
         call = entry.call
+        self._check_time(entry)
         if call.tags.session is not None and entry.attempts:
-            blocks = self._shelf.session(call.tags.session, call.at).blocks
+            blocks = self._shelf.session(call.tags.session).blocks
             if call.blocks is not None:
                 blocks.pass_by(call.blocks, call.kept)
 
     def flag(self, kind: str, place: str, what: str) -> None:
-        self.flags.setdefault((kind, place), []).append(what)
+        told = self.flags.setdefault((kind, place), Told())
+        told.count += 1
+        if len(told.whats) < FLAG_EXAMPLES:
+            told.whats.append(what)
 
-    def _session(self, name: str | None, at: datetime | None) -> tuple[int | None, SessionBlocks]:
+    def _session(self, name: str | None) -> tuple[int | None, SessionBlocks]:
         if name is None:
             return None, SessionBlocks()
-        session = self._shelf.session(name, at)
+        session = self._shelf.session(name)
         return session.number, session.blocks
 
     def _counted(self, entry: Entry, attempt: Attempt, blocks: SessionBlocks) -> Attempt:
@@ -103,6 +120,9 @@ class Poster:
         self, attempt: Attempt, at: datetime | None, provider: str | None, model: str | None
     ) -> tuple[Attempt, Rates | None]:
         provider, model = attempt.provider or provider, attempt.model or model
+        if provider is not None:
+            provider = self.book.provider_id(provider)
+            attempt = msgspec.structs.replace(attempt, provider=provider)
         if attempt.usage is None:
             if _refused(attempt):
                 return msgspec.structs.replace(attempt, cost_nano=0, basis=Basis.ASSUMED), None
@@ -114,8 +134,13 @@ class Poster:
         assert rates is not None
         if rates.ambiguous:
             self.flag("price_ambiguous", f"{provider}/{model}", rates.ambiguous)
-        version = rates.version
-        return msgspec.structs.replace(attempt, cost_nano=cost, price_version=version), rates
+        priced = msgspec.structs.replace(
+            attempt,
+            provider=provider or rates.provider,
+            cost_nano=cost,
+            price_version=rates.version,
+        )
+        return priced, rates
 
     def _check_time(self, entry: Entry) -> None:
         at = entry.call.at

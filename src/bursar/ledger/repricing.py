@@ -17,7 +17,7 @@ import msgspec
 from bursar.ledger.blocks import SessionBlocks
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.posting import charge_of, cost_of
-from bursar.ledger.rows import Rows, list_input_nano
+from bursar.ledger.rows import Rows, cost_basis, list_input_nano
 from bursar.ledger.schema import numbers_of
 from bursar.ledger.shelf import life_of
 from bursar.model.entry import Attempt
@@ -119,7 +119,7 @@ def _reprice_row(row: Row, book: Book, blocks: SessionBlocks, rows: Rows) -> Att
         sent = None
     row.update(
         cost_nano=attempt.cost_nano,
-        cost_basis=attempt.basis.value if attempt.cost_nano is not None else None,
+        cost_basis=cost_basis(attempt, rates),
         unpriced=attempt.unpriced_reason,
         price_version=attempt.price_version,
         list_input_nano=list_input_nano(attempt, rates),

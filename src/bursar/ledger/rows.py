@@ -8,6 +8,7 @@ from bursar.ledger.blocks import Sent, SessionBlocks
 from bursar.ledger.schema import TABLES, numbers_text
 from bursar.model.call import Tags
 from bursar.model.entry import Attempt, Entry
+from bursar.model.usage import Basis, Usage
 from bursar.price.rates import Rates
 
 Columns = dict[str, tuple[object, ...]]
@@ -50,8 +51,7 @@ class Rows:
         """
         entry = posted.entry
         for attempt, rates, sent in posted.attempts:
-            listed = list_input_nano(attempt, rates)
-            self._add_attempt(posted, attempt, source, listed, sent)
+            self._add_attempt(posted, attempt, source, rates, sent)
             self.add_parts(posted.call_id, attempt.n, sent)
         if posted.session is None and entry.call.blocks:
             self.add_session(-posted.call_id, posted.blocks)
@@ -78,24 +78,12 @@ class Rows:
             )
 
     def _add_attempt(
-        self, posted: Posted, attempt: Attempt, source: int, listed: int | None, sent: Sent | None
+        self, posted: Posted, attempt: Attempt, source: int, rates: Rates | None, sent: Sent | None
     ) -> None:
         call, answer, usage = posted.entry.call, posted.entry.answer, attempt.usage
         tags, origin = call.tags, posted.entry.origin
         uses = answer.tool_uses if answer else ()
         followed = sent if call.blocks is not None else None
-        counts: tuple[object, ...] = (None,) * 7
-        if usage is not None:
-            units = msgspec.json.encode(usage.other).decode() if usage.other else None
-            counts = (
-                usage.input,
-                usage.cache_read,
-                usage.cache_write_5m,
-                usage.cache_write_1h,
-                usage.output,
-                usage.reasoning,
-                units,
-            )
         self.add(
             "attempts",
             posted.call_id,
@@ -103,32 +91,22 @@ class Rows:
             call.at,
             posted.session,
             posted.step,
-            tags.tenant,
-            tags.team,
-            tags.cost_center,
-            tags.application,
-            tags.environment,
-            tags.route,
-            tags.workflow,
-            tags.prompt_version,
-            tags.user,
-            tags.task_type,
-            tags_json(tags),
+            *_tag_cells(tags),
             attempt.provider or call.provider,
             attempt.model or call.model,
             call.model,
             attempt.price_class,
             call.dialect,
             uses[0].tool if uses else None,
-            *counts,
+            *_usage_cells(usage),
             msgspec.json.encode(attempt.parts).decode() if attempt.parts else None,
             attempt.basis.value if usage is not None else None,
             attempt.cost_nano,
-            attempt.basis.value if attempt.cost_nano is not None else None,
+            cost_basis(attempt, rates),
             attempt.recorded_cost_nano,
             attempt.unpriced_reason,
             attempt.price_version,
-            listed,
+            list_input_nano(attempt, rates),
             attempt.status,
             answer.stop if answer else None,
             answer.status if answer else None,
@@ -138,10 +116,7 @@ class Rows:
             attempt.retry_cause or tags.retry_cause,
             followed.prompt_digest if followed else None,
             usage.prompt if usage is not None else None,
-            followed.repeated_tokens if followed else None,
-            followed.place if followed else None,
-            followed.kept if followed else None,
-            numbers_text(followed.added) if followed else None,
+            *_followed_cells(followed),
             call.limits.max_tokens,
             call.limits.effort,
             attempt.provider_request_id,
@@ -171,6 +146,15 @@ class Rows:
             )
 
 
+def cost_basis(attempt: Attempt, rates: Rates | None) -> str | None:
+    """The weaker of what the tokens and what the price rest on."""
+    if attempt.cost_nano is None:
+        return None
+    if rates is not None and rates.basis is not Basis.MEASURED:
+        return rates.basis.value
+    return attempt.basis.value
+
+
 def list_input_nano(attempt: Attempt, rates: Rates | None) -> int | None:
     """What the prompt would have cost without any cache."""
     if attempt.usage is None or rates is None or rates.input is None:
@@ -178,5 +162,40 @@ def list_input_nano(attempt: Attempt, rates: Rates | None) -> int | None:
     return attempt.usage.prompt * rates.input // 1000
 
 
-def tags_json(tags: Tags) -> str | None:
-    return msgspec.json.encode(tags.other).decode() if tags.other else None
+def _tag_cells(tags: Tags) -> tuple[object, ...]:
+    """The columns of `TAG_COLUMNS`, then the other tags as JSON."""
+    return (
+        tags.tenant,
+        tags.team,
+        tags.cost_center,
+        tags.application,
+        tags.environment,
+        tags.route,
+        tags.workflow,
+        tags.prompt_version,
+        tags.user,
+        tags.task_type,
+        msgspec.json.encode(tags.other).decode() if tags.other else None,
+    )
+
+
+def _usage_cells(usage: Usage | None) -> tuple[object, ...]:
+    """The columns of `USAGE_COLUMNS`, then the other units as JSON."""
+    if usage is None:
+        return (None,) * 7
+    return (
+        usage.input,
+        usage.cache_read,
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.output,
+        usage.reasoning,
+        msgspec.json.encode(usage.other).decode() if usage.other else None,
+    )
+
+
+def _followed_cells(sent: Sent | None) -> tuple[object, ...]:
+    """What repeats, and how the session's prompt went on."""
+    if sent is None:
+        return (None,) * 4
+    return (sent.repeated_tokens, sent.place, sent.kept, numbers_text(sent.added))

@@ -7,7 +7,7 @@ are given up once they are committed, and taken up again from the ledger if they
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,8 @@ from bursar.model.block import Block, Kind, Mark, Role, digest_of
 from bursar.model.entry import SessionFact
 
 SESSION_EPOCH = datetime(2020, 1, 1)
+TIMELESS = 1 << 62
+MOST = 2**63 - 1
 Row = dict[str, Any]
 
 
@@ -28,8 +30,11 @@ def session_key(name: str, at: datetime | None) -> int:
     """A session's number: its start in seconds above, a hash of its name below.
 
     Rows of one session lie together when sorted, and a question with a time hint reads few rows.
+    A session without a time has the hash of its name alone, above all that have one.
     """
-    seconds = int((at - SESSION_EPOCH).total_seconds()) if at else 0
+    if at is None:
+        return TIMELESS | (digest_of(name) & (TIMELESS - 1))
+    seconds = int((at - SESSION_EPOCH).total_seconds())
     return (max(0, min(seconds, 2**31 - 1)) << 31) | (digest_of(name) & 0x7FFFFFFF)
 
 
@@ -68,9 +73,9 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._open)
 
-    def fetch(self, names: Iterable[str]) -> None:
-        """Take up what the ledger has of these sessions, in two questions."""
-        wanted = sorted(set(names) - self._open.keys())
+    def fetch(self, starts: Mapping[str, datetime | None]) -> None:
+        """Take up what the ledger has of these sessions, and start the others at their times."""
+        wanted = sorted(starts.keys() - self._open.keys())
         if not wanted:
             return
         rows = self._duck.named(
@@ -86,15 +91,33 @@ class Shelf:
                 lives[block["session"]].append(life_of(block))
         for row in rows:
             self._open[row["id"]] = _session(row, lives[row["session"]])
+        self._start({name: starts[name] for name in wanted if name not in self._open})
 
-    def session(self, name: str, at: datetime | None) -> Session:
-        """The session of this name; a new one where neither memory nor ledger has it."""
-        found = self._open.get(name)
-        if found is None:
-            found = Session(number=session_key(name, at), name=name, blocks=SessionBlocks(), at=at)
-            self._open[name] = found
+    def _start(self, starts: Mapping[str, datetime | None]) -> None:
+        """New sessions, each with a number that no other session has."""
+        wanted = {name: session_key(name, at) for name, at in starts.items()}
+        taken = {one.number for one in self._open.values()}
+        while wanted:
+            rows = self._duck.rows(
+                "SELECT session FROM sessions WHERE session IN (SELECT unnest(?::BIGINT[]))",
+                [list(wanted.values())],
+            )
+            taken.update(int(str(row[0])) for row in rows)
+            clashes: dict[str, int] = {}
+            for name, number in wanted.items():
+                if number in taken:
+                    clashes[name] = number + 1 if number < MOST else 0
+                    continue
+                taken.add(number)
+                self._open[name] = Session(
+                    number=number, name=name, blocks=SessionBlocks(), at=starts[name]
+                )
+            wanted = clashes
+
+    def session(self, name: str) -> Session:
+        """The session of this name, which `fetch` has taken up or started."""
         self._open.move_to_end(name)
-        return found
+        return self._open[name]
 
     def touch(self, name: str) -> None:
         """The session has changed: `put_back` must write it."""

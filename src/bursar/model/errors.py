@@ -1,13 +1,13 @@
 """The one error tree. A person who meets one of these can mend the cause from its text.
 
-    BursarError                 anything that Bursar itself refuses or cannot do
-    |- BadInput                 what was given cannot be read: names the place and the mend
-    |  |- UnknownFormat         a file whose content no reader recognises
-    |  |- BadUsage              token counts that cannot be true (negative, not a number, absurd)
-    |  `- BadPrices             a price overlay that does not hold together
-    |- Unpriced                 no price is known; carries the reason; never becomes $0
-    |- LedgerError              the ledger cannot be opened, is held by another process, or is newer
-    `- NotFound                 a session, report or model that does not exist here
+BursarError                 anything that Bursar itself refuses or cannot do
+|- BadInput                 what was given cannot be read: names the place and the mend
+|  |- UnknownFormat         a file whose content no reader recognises
+|  |- BadUsage              token counts that cannot be true (negative, not a number, absurd)
+|  `- BadPrices             a price overlay that does not hold together
+|- Unpriced                 no price is known; carries the reason; never becomes $0
+|- LedgerError              the ledger cannot be opened, is held by another process, or is newer
+`- NotFound                 a session, report or model that does not exist here
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ exactly, which is what lets blocks, kinds and sessions be summed in any order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from bursar.model.errors import BadInput
 
@@ -57,7 +57,7 @@ def nano_from_usd(dollars: object, name: str = "cost") -> int:
     try:
         amount = Decimal(repr(dollars) if isinstance(dollars, float) else dollars)
         nano = int((amount * NANO_PER_USD).to_integral_value())
-    except (InvalidOperation, OverflowError, ValueError) as bad:
+    except (ArithmeticError, ValueError) as bad:
         raise BadInput(f"{name} is {dollars!r}, not an amount of dollars") from bad
     if abs(nano) > LARGEST_NANO:
         raise BadInput(f"{name} is {dollars!r}, beyond any real amount")

@@ -114,6 +114,7 @@ class Book:
         self._overlay = compiled.overlay
         self._names = Names(compiled.table, compiled.overlay)
         self._subject = Subject(compiled.table.source, compiled.overlay, self._names)
+        self._provider_ids: dict[str, str] = {}
         self._timelines: dict[tuple[str | None, str | None, str], Timeline | Cell] = {}
 
     def rates(
@@ -178,6 +179,16 @@ class Book:
             return None, None, cell.reason
         priced = price_with(cell.rates, usage)
         return priced.cost_nano, priced.rates, priced.unpriced_reason
+
+    def provider_id(self, name: str) -> str:
+        """The one name under which a provider is reported; an unknown one keeps its own."""
+        found = self._provider_ids.get(name)
+        if found is None:
+            row = self._names.provider(name.lower())
+            found = row.id if row is not None else name
+            if len(self._provider_ids) < LARGEST_CACHE:
+                self._provider_ids[name] = found
+        return found
 
     def models(self) -> Iterator[Listed]:
         """Every model of the source, then every one that only an overlay lists."""

@@ -21,6 +21,7 @@ from bursar.dialects.tokens import estimate_tokens
 
 SEED = 20261122
 DAYS = 7
+TOOL_CALL_TOKENS = 12
 TENANTS = ("northwind", "tenant-b", "tenant-c", "tenant-d", "tenant-e")
 TENANT_WEIGHTS = (60, 12, 11, 9, 8)
 WORDS = (
@@ -78,19 +79,20 @@ class _Session:
 
     def answer(self, content: str, **more: object) -> None:
         """End a call: the prompt so far is what it sent."""
+        written = _tokens(content) + (TOOL_CALL_TOKENS if "tool_calls" in more else 0)
         latency_ms = self.rng.randint(700, 4200)
         self.at += timedelta(milliseconds=latency_ms + self.rng.randint(200, 9000))
         message: Message = {
             "role": "assistant",
             "content": content,
-            "usage": self._usage(_tokens(content) + 12 * len(more.get("tool_calls", ()))),  # type: ignore[arg-type]
+            "usage": self._usage(written),
             "stop": "tool_use" if "tool_calls" in more else "end_turn",
             "at": _iso(self.at),
             "latency_ms": latency_ms,
             **more,
         }
         self.line["messages"].append(message)
-        self.prompt += _tokens(content) + 12 * len(more.get("tool_calls", ()))  # type: ignore[arg-type]
+        self.prompt += written
 
     def call_tool(self, name: str, arguments: Message, result: str, **more: object) -> None:
         """One call that asks for a tool, and the tool's answer."""

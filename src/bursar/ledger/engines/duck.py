@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import arro3.core as arrow
 import duckdb
@@ -26,8 +26,17 @@ ARROW_TYPES = {
     REAL: arrow.DataType.float64(),
 }
 
-
 EPOCH = datetime(1970, 1, 1)
+ROW_GROUP_ROWS = 122_880
+"""What DuckDB compresses and skips as one."""
+HELD = "close the other process that holds it, or name another file with --ledger"
+NOT_OURS = "name another file with --ledger; this one was left as it is"
+
+
+class ArrowStream(Protocol):
+    """Anything that hands out Arrow batches: an arro3 or pyarrow table, a DuckDB relation."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None, /) -> object: ...
 
 
 class Duck:
@@ -46,24 +55,40 @@ class Duck:
         except (duckdb.Error, OSError) as bad:
             raise LedgerError(
                 f"the ledger {path} cannot be opened: {str(bad).splitlines()[0]}",
-                mend="close the other process that holds it, or name another file with --ledger",
+                mend=HELD if "lock" in str(bad) else NOT_OURS,
             ) from bad
-        self._duck.execute("SET TimeZone = 'UTC'")
-        if not read_only:
-            self._found()
-
-    def _found(self) -> None:
-        """Create what is missing; refuse a ledger that a newer Bursar made."""
-        for statement in ddl():
-            self._duck.execute(statement)
-        rows = self.rows("SELECT value FROM facts WHERE name = 'schema_version'")
-        if not rows:
-            self.append("facts", {"name": ["schema_version"], "value": [str(SCHEMA_VERSION)]})
-        elif int(str(rows[0][0])) > SCHEMA_VERSION:
+        try:
+            self._found(read_only)
+        except LedgerError:
+            self._duck.close()
+            raise
+        except duckdb.Error as bad:
+            self._duck.close()
             raise LedgerError(
-                f"the ledger {self.path} was made by a newer Bursar (schema {rows[0][0]})",
+                f"the ledger {path} cannot be read: {str(bad).splitlines()[0]}", mend=NOT_OURS
+            ) from bad
+
+    def _found(self, read_only: bool) -> None:
+        """Create what is missing; refuse what is no ledger, or one that a newer Bursar made."""
+        self._duck.execute("SET TimeZone = 'UTC'")
+        tables = {str(row[0]) for row in self.rows("SELECT table_name FROM duckdb_tables()")}
+        if (tables or read_only) and "facts" not in tables:
+            raise LedgerError(f"{self.path} is a database, but not a ledger", mend=NOT_OURS)
+        rows: list[tuple[object, ...]] = []
+        if tables:
+            rows = self.rows("SELECT value FROM facts WHERE name = 'schema_version'")
+        version = str(rows[0][0]) if rows else str(SCHEMA_VERSION)
+        if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+            raise LedgerError(
+                f"the ledger {self.path} was made by a newer Bursar (schema {version})",
                 mend="upgrade Bursar, or name another ledger with --ledger",
             )
+        if read_only:
+            return
+        for statement in ddl():
+            self._duck.execute(statement)
+        if not rows:
+            self.append("facts", {"name": ["schema_version"], "value": [version]})
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. `values` fill its `?` places."""
@@ -85,9 +110,16 @@ class Duck:
         batch = arrow.Table.from_pydict(  # pyright: ignore[reportUnknownMemberType]
             {name: _arrow(values, kinds[name]) for name, values in columns.items()}
         )
-        names = ", ".join(f'"{name}"' for name in columns)
-        self._duck.register("incoming", batch)
-        self._duck.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM incoming").fetchall()
+        self.load(table, batch)
+
+    def load(self, table: str, rows: ArrowStream) -> None:
+        """Add rows that are Arrow already; columns that they lack become NULL.
+
+        Several batches keep every core busy. Batches of whole row groups are written once; others
+        leave small groups, which the next checkpoint writes again.
+        """
+        self._duck.register("incoming", rows)
+        self.run(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
         self._duck.unregister("incoming")
 
     @contextmanager

@@ -1,0 +1,30 @@
+-- by.sql for days: the same columns, and each day is written as text once, not once per attempt.
+WITH d AS (
+    SELECT
+        CAST(a.at AS DATE) AS day,
+        SUM(CASE WHEN a.n = 0 THEN 1 ELSE 0 END) AS calls,
+        SUM(CASE WHEN a.usage_basis = 'measured' THEN 1 ELSE 0 END) AS counted,
+        SUM(a.input_tokens) AS input_tokens,
+        SUM(a.cache_read_tokens) AS cache_read_tokens,
+        SUM(a.cache_write_5m_tokens) AS cache_write_5m_tokens,
+        SUM(a.cache_write_1h_tokens) AS cache_write_1h_tokens,
+        SUM(a.output_tokens) AS output_tokens,
+        SUM(a.reasoning_tokens) AS reasoning_tokens,
+        SUM(a.cost_nano) AS cost_nano
+    FROM attempts AS a
+    WHERE {scope}
+    GROUP BY CAST(a.at AS DATE)
+)
+SELECT
+    strftime(d.day, '%Y-%m-%d') AS key,
+    d.calls,
+    d.counted,
+    d.input_tokens,
+    d.cache_read_tokens,
+    d.cache_write_5m_tokens,
+    d.cache_write_1h_tokens,
+    d.output_tokens,
+    d.reasoning_tokens,
+    d.cost_nano
+FROM d
+ORDER BY cost_nano DESC NULLS LAST, key NULLS LAST
