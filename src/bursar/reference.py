@@ -18,10 +18,10 @@ from typer.main import get_command
 
 from bursar.advisor import flags, suspects
 from bursar.advisor.analysis import BY, USAGE, Analysis
-from bursar.advisor.questions import REPORTS
+from bursar.advisor.questions import REPORTS, report_sql
 from bursar.cli.app import app
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.reports import DIMENSIONS, dimension, load_sql
+from bursar.ledger.reports import DIMENSIONS, load_sql
 from bursar.ledger.schema import SCHEMA_VERSION, TABLES
 from bursar.model.errors import BursarError, NotFound
 
@@ -169,14 +169,10 @@ def reports_page(told: dict[str, str]) -> str:
 
 def report_columns(name: str) -> list[str]:
     """The columns that a report prints, as the database itself describes them."""
-    places = {"scope": "TRUE"}
-    if name == "costs":
-        names = ("route", "day")
-        places["columns"] = ", ".join(f'{dimension(one)} AS "{one}"' for one in names)
-        places["keys"] = "1, 2"
+    sql = report_sql(name, "TRUE", REPORTS[name].by)
     duck = Duck()
     try:
-        rows = duck.named("DESCRIBE " + load_sql(f"report_{name}", **places))
+        rows = duck.named("DESCRIBE " + sql)
     finally:
         duck.close()
     found = [str(row["column_name"]) for row in rows]
@@ -188,7 +184,8 @@ def _question(name: str) -> str:
     first = load_sql(f"report_{name}").splitlines()[0]
     if not first.startswith("-- "):
         raise Undocumented(f"report_{name}.sql does not begin with its question")
-    more = " Without `--by`: by route and day." if name == "costs" else ""
+    by = " and ".join(REPORTS[name].by)
+    more = f" Without `--by`: by {by}." if by else ""
     return first.removeprefix("-- ") + more
 
 

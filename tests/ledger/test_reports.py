@@ -276,7 +276,7 @@ def test_growth_survives_absurd_steps(duck: Duck) -> None:
     steps = [-(2**63), 0, 2**63 - 1]
     fill(duck, [_prompt(place, step) for place, step in enumerate(steps)])
     assert duck.rows(load_sql("growth", scope="TRUE")) == [(6, 3, 3.0)]
-    assert len(duck.rows(load_sql("growth_by", scope="TRUE", dimension="a.route"))) == 1
+    assert len(duck.rows(load_sql("report_slopes", scope="TRUE", dimension="a.route"))) == 1
 
 
 def _prompt(place: int, step: int) -> dict[str, int | str | datetime | None]:
@@ -300,7 +300,7 @@ def test_a_spike_is_five_times_what_that_hour_cost(duck: Duck) -> None:
     rows += [_spend("billing", datetime(2026, 3, 8, 14, 59), 500)]
     rows += [_spend("search", datetime(2026, 3, 8, 15), 9999), _spend("x", datetime.max, None)]
     duck.append("attempts", {name: [row[name] for row in rows] for name in rows[0]})
-    found = duck.rows(load_sql("spikes", scope="TRUE", dimension="a.route"))
+    found = duck.rows(load_sql("report_spikes", scope="TRUE", dimension="a.route"))
     assert found == [("search", datetime(2026, 3, 8, 14), 501, 100)]
 
 
@@ -309,8 +309,8 @@ def test_outliers_are_ten_times_the_mean(duck: Duck) -> None:
     at = datetime(2026, 3, 1)
     rows = [_spend(f"small {n}", at, 1) for n in range(99)] + [_spend("big", at, 11)]
     duck.append("attempts", {name: [row[name] for row in rows] for name in rows[0]})
-    assert duck.rows(load_sql("outliers", scope="TRUE", dimension="a.route")) == []
+    assert duck.rows(load_sql("report_outliers", scope="TRUE", dimension="a.route")) == []
     duck.append("attempts", {"route": ["big"], "cost_nano": [2]})
-    ((key, cost, over),) = duck.rows(load_sql("outliers", scope="TRUE", dimension="a.route"))
+    ((key, cost, over),) = duck.rows(load_sql("report_outliers", scope="TRUE", dimension="a.route"))
     assert (key, cost) == ("big", 13)
     assert over == pytest.approx(13 * 100 / 112)

@@ -134,7 +134,7 @@ class _Asked:
     def by(self, name: str, total_nano: int | None, limit: int | None = None) -> list[Row]:
         expression = dimension(name)
         units = self.units(expression)
-        rows = self.ask("by", dimension=expression)
+        rows = self.ask("by_day") if name == "day" else self.ask("by", dimension=expression)
         if name == "day":
             rows.sort(key=lambda row: row["key"] or "")
         return [

@@ -9,7 +9,7 @@ import msgspec
 
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import Scope, dimension, load_sql
-from bursar.model.errors import NotFound
+from bursar.model.errors import BadInput, NotFound
 from bursar.model.money import usd
 
 Row = dict[str, Any]
@@ -19,11 +19,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One named report: a SQL file of the same name, and how often it needs the scope."""
 
     title: str
-    scopes: int = 1
+    by: tuple[str, ...] = ()
+    """What it groups by unless asked otherwise; empty where nothing can be chosen."""
 
 
 REPORTS: dict[str, Report] = {
-    "costs": Report(title="Costs by any tags and by day"),
+    "costs": Report(title="Costs by any tags and by day", by=("route", "day")),
     "iterations": Report(title="Calls and cost per session, by route"),
     "retries": Report(title="Retries by cause and tool"),
     "anatomy": Report(title="What prompts are made of, by kind of block"),
@@ -31,20 +32,36 @@ REPORTS: dict[str, Report] = {
     "cache": Report(title="Provider prompt cache, by route and model"),
     "tail": Report(title="The dearest sessions"),
     "tenants": Report(title="Tenants against the mean"),
+    "daily": Report(title="Cost by day of one dimension", by=("route",)),
+    "dearest": Report(title="What cost most, and its calls per session", by=("route",)),
+    "spikes": Report(title="Hours of the last day at five times the usual", by=("route",)),
+    "outliers": Report(title="What costs over ten times the mean", by=("tenant",)),
+    "slopes": Report(title="Tokens that a step adds to the prompt", by=("route",)),
     "tools": Report(title="What each tool's calls, results and schemas cost"),
 }
 
 
 def run_report(duck: Duck, name: str, scope: Scope, by: Sequence[str] = ()) -> list[Row]:
     """The rows of a report; money as exact decimal strings in columns that end in `_usd`."""
-    report = REPORTS[name]
-    places = {"scope": scope.where}
-    if name == "costs":
-        names = list(by) or ["route", "day"]
-        places["columns"] = ", ".join(f'{dimension(one)} AS "{one}"' for one in names)
-        places["keys"] = ", ".join(str(place + 1) for place in range(len(names)))
-    rows = duck.named(load_sql(f"report_{name}", **places), scope.values * report.scopes)
+    names = list(by) or list(REPORTS[name].by)
+    rows = duck.named(report_sql(name, scope.where, names), scope.values)
     return [dollars(row) for row in rows]
+
+
+def report_sql(name: str, where: str, by: Sequence[str]) -> str:
+    """The SQL of a report, grouped by the named dimensions where it groups at all."""
+    most = len(REPORTS[name].by)
+    if name != "costs" and len(by) > most:
+        raise BadInput(
+            f"report {name} groups by {'one thing' if most else 'nothing that can be chosen'}",
+            mend="report costs takes any number of --by",
+        )
+    places = {"scope": where}
+    if by:
+        places["dimension"] = dimension(by[0])
+        places["columns"] = ", ".join(f'{dimension(one)} AS "{one}"' for one in by)
+        places["keys"] = ", ".join(str(place + 1) for place in range(len(by)))
+    return load_sql(f"report_{name}", **places)
 
 
 def dollars(row: Row) -> Row:

@@ -86,6 +86,10 @@ class Life(msgspec.Struct, kw_only=True):
     carries: int = 0
     weight: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
     nano: list[int] = msgspec.field(default_factory=lambda: [0] * 4)
+    kind: int = -1  # its number, since an enum is slow to hash
+
+    def __post_init__(self) -> None:
+        self.kind = KIND_NUMBER[self.block.kind]
 
 
 class SessionBlocks:
@@ -102,7 +106,7 @@ class SessionBlocks:
         self._digests: list[int] = []
         self._chain: list[int] = [0]
         self._sum: list[int] = [0]
-        self._kind_sums: list[list[int]] = [[0] for _ in KINDS]
+        self._kind_sums: dict[int, list[int]] = {}  # of the kinds that the session has
         self._number: dict[tuple[int, int], int] = {}
         self._sent: set[int] = set()
         self._times: dict[int, int] = {}
@@ -201,9 +205,11 @@ class SessionBlocks:
         self._times[digest] = self._times.get(digest, 0) + 1
         self._chain.append(((self._chain[-1] ^ digest) * 0x9E3779B97F4A7C15 + 1) & MASK)
         self._sum.append(self._sum[-1] + one.tokens)
-        place = KIND_NUMBER[one.block.kind]
-        for n, sums in enumerate(self._kind_sums):
-            sums.append(sums[-1] + one.tokens if n == place else sums[-1])
+        place = one.kind
+        if place not in self._kind_sums:
+            self._kind_sums[place] = [0] * (len(self._sum) - 1)
+        for kind, sums in self._kind_sums.items():
+            sums.append(sums[-1] + one.tokens if kind == place else sums[-1])
         for slope in self._slopes:
             slope.append(0.0)
         self._carried.append(0)
@@ -219,7 +225,7 @@ class SessionBlocks:
         del self._digests[length:]
         del self._chain[length + 1 :]
         del self._sum[length + 1 :]
-        for sums in self._kind_sums:
+        for sums in self._kind_sums.values():
             del sums[length + 1 :]
         for slope in self._slopes:
             del slope[length:]
@@ -320,10 +326,10 @@ class SessionBlocks:
         first = min(bisect_right(sums, low), len(sums) - 1) - 1
         last = min(bisect_right(sums, high), len(sums) - 1) - 1
         head, tail = low - sums[first], high - sums[last]
-        head_kind = KIND_NUMBER[self.lives[self.path[first]].block.kind]
-        tail_kind = KIND_NUMBER[self.lives[self.path[last]].block.kind]
+        head_kind = self.lives[self.path[first]].kind
+        tail_kind = self.lives[self.path[last]].kind
         found: list[tuple[int, float]] = []
-        for kind, kind_sums in enumerate(self._kind_sums):
+        for kind, kind_sums in self._kind_sums.items():
             amount: float = kind_sums[last] - kind_sums[first]
             if kind == head_kind:
                 amount -= head
@@ -359,7 +365,7 @@ class SessionBlocks:
     def _spread(self) -> None:
         """Turn collected weights into exact nanos, kind by kind and bucket by bucket."""
         for kind, buckets in enumerate(self._unfolded):
-            mine = [one for one in self.lives if KIND_NUMBER[one.block.kind] == kind]
+            mine = [one for one in self.lives if one.kind == kind]
             for bucket, nano in enumerate(buckets):
                 if nano and mine:
                     weights = [max(0.0, one.weight[bucket]) for one in mine]

@@ -78,8 +78,7 @@ def apportion(total: int, weights: Sequence[int | float]) -> list[int]:
     rests: list[tuple[int | float, int]] = []
     for place, weight in enumerate(weights):
         part, rest = divmod(total * weight, whole)
-        part = int(part)
-        parts.append(part)
+        parts.append(int(part))
         rests.append((-rest, place))
     missing = total - sum(parts)
     if missing:
