@@ -115,6 +115,8 @@ class Screen:
 
     def analysis(self, found: Analysis) -> None:
         self._head(found)
+        if not found.totals["attempts"]:
+            return
         self.suspects(found.suspects)
         self.anatomy(found.anatomy)
         for name in ("route", "model", "tenant", "tool", "day"):

@@ -66,13 +66,25 @@ def import_paths(
     return done
 
 
+def _why_unread(source: Source) -> str:
+    """Why no reader takes a file: damage is named before ignorance."""
+    head = source.head
+    if not source.size_bytes:
+        return "is empty"
+    if head.damage:
+        return head.damage
+    if head.raw.lstrip()[:1] in (b"{", b"[") and not head.records and head.document is None:
+        return "begins as JSON, and is broken or ends too early: nothing whole can be read of it"
+    return NO_READER
+
+
 def _import_file(file: Path, recorder: Recorder, done: Imported, progress: Progress | None) -> None:
     label = printable(file)
     try:
         source = Source(file)
         form = recognise(source.head)
         if form is None:
-            reason = source.head.damage or NO_READER if source.size_bytes else "is empty"
+            reason = _why_unread(source)
             _list(done, recorder, Skip(file=label, reason=reason))
             return
         recorder.begin(source.label, form.name, source.size_bytes)
