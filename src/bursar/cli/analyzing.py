@@ -34,9 +34,6 @@ Until = Annotated[str | None, typer.Option(help="Only calls before this day or t
 Where = Annotated[
     list[str] | None, typer.Option(help="Only calls with NAME=VALUE, such as route=airline.")
 ]
-Prices = Annotated[
-    list[Path] | None, typer.Option("--prices", help="A price overlay (TOML) to use as well.")
-]
 
 WATERFALLS = 3
 """Sessions that the page draws step by step."""

@@ -16,6 +16,7 @@ import arro3.core as arrow
 import duckdb
 
 from bursar.ledger.schema import BOOL, INT, REAL, SCHEMA_VERSION, TABLES, TEXT, TIME, ddl
+from bursar.model.block import CLASSIFIER_VERSION
 from bursar.model.errors import LedgerError
 
 ARROW_TYPES = {
@@ -88,7 +89,8 @@ class Duck:
         for statement in ddl():
             self._duck.execute(statement)
         if not rows:
-            self.append("facts", {"name": ["schema_version"], "value": [version]})
+            names = ["schema_version", "classifier_version"]
+            self.append("facts", {"name": names, "value": [version, str(CLASSIFIER_VERSION)]})
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. `values` fill its `?` places."""
