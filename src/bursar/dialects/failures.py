@@ -48,12 +48,12 @@ def failed_by_text(text: str) -> bool | None:
         if code is not None:
             return int(code.group(1)) != 0
     structured = head[:1] in "{[<" or head[:1].isspace()
-    if structured and any(word in low for word in _VERDICT_WORDS):
+    if structured and any(map(low.__contains__, _VERDICT_WORDS)):
         verdict = _VERDICT.search(low)
         if verdict is not None:
             return _meaning(verdict)
     opening = low[:OPENING_REACH]
-    if any(word in opening for word in _OPENING_WORDS) and _OPENING.match(opening):
+    if any(map(opening.__contains__, _OPENING_WORDS)) and _OPENING.match(opening):
         return True
     return None
 

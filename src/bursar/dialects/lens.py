@@ -114,17 +114,21 @@ def read_response(
     model: str | None = None,
     headers: Mapping[str, str] | None = None,
     capture: bool = False,
+    salt: bytes = b"",
+    strict: bool = True,
 ) -> Reading:
     """Read a provider's response: JSON, SSE, AWS event stream, JSON lines, or a list of chunks.
 
     `dialect` is recognised by content when it is None; `model` stands in where the body names
-    none; `headers` hold Bedrock's counts for models whose bodies have none. Raises BadInput when
-    the body cannot be read, BadUsage when its counts cannot be true.
+    none; `headers` hold Bedrock's counts for models whose bodies have none; `salt` keeps the
+    digests of tenants apart. Raises BadInput when the body cannot be read, BadUsage when its
+    counts cannot be true; without `strict` such counts are a note, and `usage` is None.
     """
     if dialect is not None and dialect not in DIALECTS:
         raise BadInput(f"unknown dialect {dialect!r}", mend=f"one of: {', '.join(DIALECTS)}")
     try:
-        return _read(raw, dialect, model, _lower(headers), capture)
+        sheet = Sheet({}, capture=capture, answering=True, salt=salt)
+        return _read(raw, dialect, model, _lower(headers), sheet, strict)
     except RecursionError as bad:
         raise BadInput(
             "response is nested too deeply", mend="nest JSON in it no deeper than 500 levels"
@@ -141,7 +145,12 @@ def _lower(headers: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _read(
-    raw: object, dialect: str | None, model: str | None, headers: dict[str, str], capture: bool
+    raw: object,
+    dialect: str | None,
+    model: str | None,
+    headers: dict[str, str],
+    sheet: Sheet,
+    strict: bool,
 ) -> Reading:
     frames = frames_of(raw)
     body, spoken, truncated = _body_of(frames, dialect)
@@ -155,17 +164,22 @@ def _read(
         spoken = "bedrock_invoke"
     served = text_of(first(body, MODEL_PLACES)) or model
     provider = provider_of(body, spoken, served, headers)
-    found = _usage_of(body, spoken, measured, provider)
-    if found is not None:
-        notes += found.notes
-    if truncated:
-        notes.append("the stream was cut before its last word on usage")
-    elif found is None:
-        notes.append(_why_none(body, frames))
-    sheet = Sheet({}, capture=capture, answering=True)
+    try:
+        found = _usage_of(body, spoken, measured, provider)
+        notes += () if found is None else found.notes
+        usage, parts = with_iterations(body, found, served, provider, notes)
+    except BadUsage as bad:
+        if strict:
+            raise
+        usage, parts = None, ()
+        notes.append(f"usage refused: {bad.message}")
+    else:
+        if truncated:
+            notes.append("the stream was cut before its last word on usage")
+        elif found is None:
+            notes.append(_why_none(body, frames))
     read_answer(sheet, body, spoken)
     tier = {"serviceTier": {"type": headers[TIER_HEADER]}} if TIER_HEADER in headers else {}
-    usage, parts = with_iterations(body, found, served, provider, notes)
     return Reading(
         dialect=spoken,
         provider=provider,

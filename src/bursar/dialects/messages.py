@@ -37,15 +37,16 @@ def message_blocks(
     *,
     capture: bool = False,
     answering: bool = False,
+    salt: bytes = b"",
 ) -> MessageReading:
     """Blocks, tool uses and tool outcomes of one message of any shape.
 
     `names` maps the id of a tool use to the tool's name; it is added to here, so that a result in a
     later message gets its tool's name. With `capture` the blocks keep their text. With `answering`
-    the message is the answer of this call, and what the model says is `output`. Raises BadInput for
-    nesting that is too deep.
+    the message is the answer of this call, and what the model says is `output`. `salt` keeps the
+    digests of tenants apart. Raises BadInput for nesting that is too deep.
     """
-    sheet = Sheet(names, capture=capture, answering=answering)
+    sheet = Sheet(names, capture=capture, answering=answering, salt=salt)
     try:
         read_message(sheet, as_map(message))
     except RecursionError as bad:
@@ -81,13 +82,16 @@ def read_message(sheet: Sheet, message: dict[str, Any]) -> None:
         for part in as_list(content) or [content]:
             read_part(sheet, role, part)
     for key in ("refusal", "tool_plan"):
-        sheet.text(role, text_of(message.get(key)) or "")
-    for call in maps(message.get("tool_calls")):
+        said = message.get(key)
+        if isinstance(said, str):
+            sheet.text(role, said)
+    calls = message.get("tool_calls")
+    for call in maps(calls) if calls else ():
         function = as_map(call.get("function")) or call
         arguments = function.get("arguments", function.get("args", function.get("parameters")))
         sheet.tool_use(call.get("id"), function.get("name"), arguments)
     legacy = message.get("function_call")
-    if is_map(legacy):
+    if legacy is not None and is_map(legacy):
         call = as_map(legacy)
         sheet.tool_use(None, call.get("name"), call.get("arguments"))
 
@@ -107,7 +111,7 @@ _RESULTS = frozenset(("tool_result", "tool_call_response", "tool-result"))
 def _holds_results(content: object) -> bool:
     """Whether the parts of a tool's message say themselves that they are results."""
     return any(
-        part.get("type") in _RESULTS
+        text_of(part.get("type")) in _RESULTS
         or any(key in part for key in ("toolResult", "functionResponse", "function_response"))
         for part in maps(content)
     )
@@ -126,18 +130,18 @@ def _tool_message(sheet: Sheet, message: dict[str, Any], content: object) -> Non
     )
 
 
-def system_blocks(system: object, *, capture: bool = False) -> tuple[Block, ...]:
+def system_blocks(system: object, *, capture: bool = False, salt: bytes = b"") -> tuple[Block, ...]:
     """Blocks of a system prompt that stands beside the messages: a text, or a list of parts."""
-    sheet = Sheet({}, capture=capture)
+    sheet = Sheet({}, capture=capture, salt=salt)
     content = as_map(system).get("parts", system)
     for part in as_list(content) or [content]:
         read_part(sheet, Role.SYSTEM, part)
     return tuple(sheet.blocks)
 
 
-def tool_blocks(tools: Sequence[Mapping[str, Any]]) -> tuple[Block, ...]:
+def tool_blocks(tools: Sequence[Mapping[str, Any]], *, salt: bytes = b"") -> tuple[Block, ...]:
     """One block per tool specification, of any dialect; its name is the tool's name."""
-    sheet = Sheet({})
+    sheet = Sheet({}, salt=salt)
     sheet.overhead = 0
     for tool in maps(tools):
         if set(tool) == {"cachePoint"}:

@@ -91,11 +91,16 @@ DOCUMENTS = paths("documents")
 
 
 def read_request(
-    body: Mapping[str, Any], dialect: str | None = None, *, capture: bool = False
+    body: Mapping[str, Any],
+    dialect: str | None = None,
+    *,
+    capture: bool = False,
+    salt: bytes = b"",
 ) -> Prompt:
     """The whole request body. `dialect` is not needed: fields are found where any dialect has them.
 
-    Raises BadInput when the body is no JSON object or is nested too deeply.
+    `salt` keeps the digests of tenants apart. Raises BadInput when the body is no JSON object or is
+    nested too deeply.
     """
     if not isinstance(body, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise BadInput(
@@ -104,14 +109,14 @@ def read_request(
         )
     fields = as_map(body)
     try:
-        blocks, outcomes = _prompt(fields, capture)
+        blocks, outcomes = prompt_blocks(fields, {}, capture=capture, salt=salt)
         return Prompt(
             blocks=mark_end(blocks, mark_of(fields)),
             tool_outcomes=outcomes,
             limits=Limits(max_tokens=_limit(fields), effort=text_of(first(fields, EFFORT))),
             stream=stream if isinstance(stream := fields.get("stream"), bool) else None,
             model=text_of(first(fields, MODEL)),
-            schema_digest=_schema(fields),
+            schema_digest=_schema(fields, salt),
             metadata=_metadata(fields),
         )
     except RecursionError as bad:
@@ -120,62 +125,65 @@ def read_request(
         ) from bad
 
 
-def _prompt(
-    body: dict[str, Any], capture: bool
+def prompt_blocks(
+    body: dict[str, Any], names: dict[str, str], *, capture: bool = False, salt: bytes = b""
 ) -> tuple[tuple[Block, ...], tuple[ToolOutcome, ...]]:
+    """The blocks and tool results of a request body, or of some of its fields.
+
+    `names` maps the id of a tool use to the tool's name, and is added to.
+    """
     blocks: list[Block] = []
     outcomes: list[ToolOutcome] = []
     for path in TOOLS:
-        blocks += _placed(tool_blocks(maps(at(body, path))), path)
+        blocks += placed(tool_blocks(maps(at(body, path)), salt=salt), path)
     for path in SYSTEM:
         found = at(body, path)
         if found is not None:
-            blocks += _placed(system_blocks(found, capture=capture), path)
+            blocks += placed(system_blocks(found, capture=capture, salt=salt), path)
     for path in DOCUMENTS:
-        blocks += _documents(as_list(at(body, path)), capture)
-    names: dict[str, str] = {}
+        blocks += _documents(as_list(at(body, path)), capture, salt)
     for path in (*TURNS, *TEXTS):
         found = at(body, path)
         items: list[Any] = [found] if isinstance(found, str) or is_map(found) else as_list(found)
         if items and all(type(item) is int for item in items):
-            blocks += _placed((_token_array(items),), path)
+            blocks += placed((_token_array(items, salt),), path)
             continue
         for place, item in enumerate(items):
-            said = _turn(item, names, capture)
-            blocks += _placed(said[0], (*path, str(place)) if isinstance(found, list) else path)
+            said = turn_blocks(item, names, capture=capture, salt=salt)
+            blocks += placed(said[0], (*path, str(place)) if isinstance(found, list) else path)
             outcomes += said[1]
     return tuple(blocks), tuple(outcomes)
 
 
-def _turn(
-    item: object, names: dict[str, str], capture: bool
+def turn_blocks(
+    item: object, names: dict[str, str], *, capture: bool = False, salt: bytes = b""
 ) -> tuple[tuple[Block, ...], tuple[ToolOutcome, ...]]:
     """A message, a bare text, or an array of token ids."""
     if isinstance(item, str):
         item = {"role": "user", "content": item}
     if is_map(item):
-        said = message_blocks(as_map(item), names, capture=capture)
+        said = message_blocks(as_map(item), names, capture=capture, salt=salt)
         return said.blocks, said.tool_outcomes
     numbers = as_list(item)
     if numbers and all(type(number) is int for number in numbers):
-        return (_token_array(numbers),), ()
+        return (_token_array(numbers, salt),), ()
     return (), ()
 
 
-def _token_array(numbers: list[Any]) -> Block:
+def _token_array(numbers: list[Any], salt: bytes) -> Block:
     raw = canonical(numbers)
     return Block(
         role=Role.USER,
         kind=Kind.USER,
-        digest=digest_of(raw),
+        digest=digest_of(raw, salt),
         tokens=len(numbers),
         size_bytes=len(raw),
     )
 
 
-def _documents(documents: list[Any], capture: bool) -> list[Block]:
+def _documents(documents: list[Any], capture: bool, salt: bytes) -> list[Block]:
     """Cohere's documents beside the messages, and those to be ranked."""
-    sheet = Sheet({}, capture=capture)
+    sheet = Sheet({}, capture=capture, salt=salt)
     sheet.overhead = 0
     for one in documents:
         if isinstance(one, str):
@@ -190,7 +198,7 @@ def _documents(documents: list[Any], capture: bool) -> list[Block]:
     return sheet.blocks
 
 
-def _placed(blocks: tuple[Block, ...], path: Path) -> list[Block]:
+def placed(blocks: tuple[Block, ...], path: Path) -> list[Block]:
     """The blocks with the JSON pointer to where they stand."""
     pointer = "/" + "/".join(path)
     return [msgspec.structs.replace(block, path=pointer) for block in blocks]
@@ -204,11 +212,11 @@ def _limit(body: dict[str, Any]) -> int | None:
     return whole if whole >= 0 else None
 
 
-def _schema(body: dict[str, Any]) -> int | None:
+def _schema(body: dict[str, Any], salt: bytes) -> int | None:
     schema = first(body, SCHEMA)
     if isinstance(schema, str):
         schema = parse_or_none(schema)
-    return digest_of(canonical(schema)) if is_map(schema) else None
+    return digest_of(canonical(schema), salt) if is_map(schema) else None
 
 
 def _metadata(body: dict[str, Any]) -> dict[str, str]:

@@ -34,12 +34,21 @@ VIDEO_TOKENS = 2_600
 class Sheet:
     """Collects the blocks of one message. Mutable, and private to this folder."""
 
-    __slots__ = ("answering", "blocks", "capture", "names", "outcomes", "overhead", "uses")
+    __slots__ = (
+        *("answering", "blocks", "capture", "names", "outcomes", "overhead", "salt", "uses"),
+    )
 
     def __init__(
-        self, names: dict[str, str], *, capture: bool = False, answering: bool = False
+        self,
+        names: dict[str, str],
+        *,
+        capture: bool = False,
+        answering: bool = False,
+        salt: bytes = b"",
     ) -> None:
         self.names = names
+        self.salt = salt
+        """Of all digests: keeps tenants apart."""
         self.capture = capture
         self.answering = answering
         """The message is this call's answer, so what the model says is `output`, not `history`."""
@@ -61,7 +70,7 @@ class Sheet:
         if kind is None:
             kind = kind_of_text(role, text) if role is Role.USER else self.kind_of(role)
         overhead, self.overhead = self.overhead, 0
-        digest = digest_of(raw)
+        digest = digest_of(raw, self.salt)
         self.blocks.append(
             Block(
                 role=role,
@@ -86,7 +95,7 @@ class Sheet:
     ) -> Block:
         """A part that is not plain text, by its canonical bytes."""
         overhead, self.overhead = self.overhead, 0
-        digest = digest_of(raw)
+        digest = digest_of(raw, self.salt)
         block = Block(
             role=role,
             kind=kind or self.kind_of(role),
@@ -111,7 +120,8 @@ class Sheet:
         spelled = canonical(value) if spelled is None else spelled
         if known:
             self.names[known] = tool
-        self.uses.append(ToolUse(id=known, tool=tool, arguments_digest=digest_of(spelled)))
+        digest = digest_of(spelled, self.salt)
+        self.uses.append(ToolUse(id=known, tool=tool, arguments_digest=digest))
         name_raw = tool.encode("utf-8", "surrogatepass")
         self.raw(Role.ASSISTANT, name_raw + b"\n" + spelled, name=tool, mark=mark)
 

@@ -64,7 +64,7 @@ CLASSIFIER_VERSION = 1
 """Version of the reading that gives a block its kind; stored with the ledger."""
 
 
-class Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One part of a prompt."""
 
     role: Role

@@ -7,6 +7,7 @@ BursarError                 anything that Bursar itself refuses or cannot do
 |  `- BadPrices             a price overlay that does not hold together
 |- Unpriced                 no price is known; carries the reason; never becomes $0
 |- LedgerError              the ledger cannot be opened, is held by another process, or is newer
+|- Refused                  the gateway does not pass a call on: HTTP status and a stable word
 `- NotFound                 a session, report or model that does not exist here
 """
 
@@ -50,6 +51,28 @@ class Unpriced(BursarError):
 
 class LedgerError(BursarError):
     """The ledger file cannot be used."""
+
+
+class Refused(BursarError):
+    """A call that the gateway answers itself, with an error.
+
+    `kind` is a stable word that clients may rely on (`unknown_key`, `tag_missing`); `headers` go
+    along with the answer (`www-authenticate`, `retry-after`).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        mend: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message, mend=mend)
+        self.status = status
+        self.kind = kind
+        self.headers = headers
 
 
 class NotFound(BursarError):

@@ -69,21 +69,20 @@ def apportion(total: int, weights: Sequence[int | float]) -> list[int]:
 
     Ties go to the earlier part. With no weight at all, the first part takes everything.
     """
-    if not weights:
-        return []
     whole = sum(weights)
     if whole <= 0:
-        return [total] + [0] * (len(weights) - 1)
-    parts: list[int] = []
-    rests: list[tuple[int | float, int]] = []
-    for place, weight in enumerate(weights):
-        part, rest = divmod(total * weight, whole)
-        parts.append(int(part))
-        rests.append((-rest, place))
+        return [total, *[0] * (len(weights) - 1)] if weights else []
+    if whole == total:
+        parts = [int(weight) for weight in weights]
+        if sum(parts) == total:
+            return parts
+    scaled = [total * weight for weight in weights]
+    parts = [int(one // whole) for one in scaled]
     missing = total - sum(parts)
     if missing:
-        rests.sort()
+        rests = [one % whole for one in scaled]
+        places = sorted(range(len(parts)), key=rests.__getitem__, reverse=True)
         step = 1 if missing > 0 else -1
         for i in range(abs(missing)):
-            parts[rests[i % len(rests)][1]] += step
+            parts[places[i % len(parts)]] += step
     return parts
