@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from bursar.ledger.schema import TABLES
+from bursar.ledger.schema import DERIVED, TABLES
 
 SETTINGS = {
     "shared_buffers": "4GB",
@@ -91,9 +91,13 @@ def cluster(programs: Path, folder: Path) -> Generator[tuple[psycopg.Connection,
 def load(connection: psycopg.Connection, home: Path, made: Path, table: str) -> None:
     """Create a table of the schema and COPY its Parquet files into it, one CSV at a time."""
     columns = ", ".join(f'"{name}" {TYPES.get(kind, kind)}' for name, kind in TABLES[table].items())
+    derived = "".join(
+        f', "{name}" {kind} GENERATED ALWAYS AS ({rule}) STORED'
+        for name, (kind, rule) in DERIVED.get(table, {}).items()
+    )
     duck = duckdb.connect()
     with connection.transaction():
-        connection.execute(f"CREATE TABLE {table} ({columns})")
+        connection.execute(f"CREATE TABLE {table} ({columns}{derived})")
         for file in sorted((made / table).glob("*.parquet")):
             text = home / "rows.csv"
             duck.execute(f"COPY (FROM '{file}') TO '{text}' (FORMAT csv, HEADER false)").fetchall()

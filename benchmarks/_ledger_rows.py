@@ -153,9 +153,9 @@ SELECT
     CASE WHEN hash(s, 51) % 40 = 0 THEN 'staging' ELSE 'production' END AS environment,
     route, route || '/' || (hash(s, 52) % 3) AS workflow,
     'v' || (hash(r, 53) % 9) AS prompt_version,
-    provider, model, model AS model_asked, 'standard' AS price_class, dialect,
+    provider, model, 'standard' AS price_class, dialect,
     format('tool_{{:02d}}', tool_no) AS tool,
-    CASE WHEN NOT refused THEN fresh END AS input_tokens,
+    CASE WHEN NOT refused THEN fresh + hit + stored END AS prompt_tokens,
     CASE WHEN NOT refused THEN hit END AS cache_read_tokens,
     CASE WHEN NOT refused THEN CASE WHEN hour_cache THEN 0 ELSE stored END END
         AS cache_write_5m_tokens,
@@ -179,19 +179,18 @@ SELECT
     again OR (tool_no IS NOT NULL AND part(x, 56) < part(tool_no, 57) * 0.2) AS is_retry,
     CASE WHEN again THEN 'rate_limit' WHEN tool_no IS NOT NULL
         AND part(x, 56) < part(tool_no, 57) * 0.2 THEN 'tool_error' END AS retry_cause,
-    CASE WHEN NOT refused THEN fresh + hit + stored END AS prompt_tokens,
     max_tokens, CAST({source} AS BIGINT) AS source,
     {more}
 FROM billed
 """
 
 FOLLOWED = """
-    CAST(hash(x, 61) >> 1 AS BIGINT) AS prompt_digest,
+    CAST(hash(x, 61) >> 24 AS BIGINT) AS prompt_digest,
     CASE WHEN NOT refused AND k > 0 THEN whole - CAST(grow AS BIGINT) ELSE 0 END AS repeated_tokens,
     CAST(k * 2 AS BIGINT) AS place,
     CASE WHEN k > 0 THEN 3 + k * 2 ELSE 0 END AS kept,
-    CASE WHEN k > 0 THEN (3 + k * 2) || '-' || (4 + k * 2) ELSE '0-4' END AS added,
-    format('req_{:016x}{:08x}', hash(x, 62), hash(x, 63) % 4294967296) AS request_id,
+    CASE WHEN k > 0 THEN '+2' ELSE '+5' END AS added,
+    CAST(hash(x, 62) >> 4 AS BIGINT) AS request_digest,
 """
 """What an import with whole prompts fills besides: following the blocks, and request ids."""
 
@@ -237,8 +236,8 @@ def make_rows(folder: Path, rows: int, *, followed: bool = False) -> int:
 
 
 BLANK = ("cost_center", "user_id", "task_type", "other_tags", "other_units", "iterations")
-NEVER = (*BLANK, "recorded_cost_nano", "effort")
-OF_PROMPTS = ("prompt_digest", "repeated_tokens", "place", "kept", "added", "request_id")
+NEVER = (*BLANK, "model_asked", "recorded_cost_nano", "effort")
+OF_PROMPTS = ("prompt_digest", "repeated_tokens", "place", "kept", "added", "request_digest")
 
 
 def _columns(followed: bool) -> str:

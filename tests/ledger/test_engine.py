@@ -22,8 +22,21 @@ from hypothesis import strategies as st
 
 import bursar
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.schema import BOOL, INT, REAL, SCHEMA_VERSION, TABLES, TEXT, TIME
+from bursar.ledger.schema import (
+    BOOL,
+    INT,
+    REAL,
+    SCHEMA_VERSION,
+    TABLES,
+    TEXT,
+    TIME,
+    added_of,
+    added_text,
+    request_digest,
+    short_digest,
+)
 from bursar.model.errors import LedgerError
+from bursar.model.usage import LARGEST_COUNT
 
 Row = tuple[object, ...]
 
@@ -34,6 +47,8 @@ OF_TYPE: dict[str, st.SearchStrategy[object]] = {
     BOOL: st.booleans(),
     REAL: st.floats(allow_nan=False),
 }
+COUNTS = st.integers(-LARGEST_COUNT, LARGEST_COUNT)
+"""Readers refuse larger counts, so that what a column derives from several of them fits."""
 
 
 @pytest.fixture(scope="module", name="duck")
@@ -48,7 +63,8 @@ def columns(table: str, rows: Sequence[Row]) -> dict[str, list[object]]:
 
 
 def stored(duck: Duck, table: str) -> list[Row]:
-    return duck.rows(f"SELECT * FROM {table} ORDER BY rowid")
+    names = ", ".join(f'"{name}"' for name in TABLES[table])
+    return duck.rows(f"SELECT {names} FROM {table} ORDER BY rowid")
 
 
 # -- what goes in comes out
@@ -57,7 +73,10 @@ def stored(duck: Duck, table: str) -> list[Row]:
 @st.composite
 def tables_of_rows(draw: st.DrawFn) -> tuple[str, list[Row]]:
     table = draw(st.sampled_from(sorted(TABLES)))
-    kinds = [st.none() | OF_TYPE[kind] for kind in TABLES[table].values()]
+    kinds = [
+        st.none() | (COUNTS if name.endswith("_tokens") else OF_TYPE[kind])
+        for name, kind in TABLES[table].items()
+    ]
     return table, draw(st.lists(st.tuples(*kinds), max_size=4))
 
 
@@ -260,3 +279,71 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match="cannot be opened"):
         Duck(tmp_path / "file" / "ledger.duckdb")
+
+
+# -- ledgers of earlier schemas
+
+REQUEST = "req_011CSHoEeqs5C35K2UUqR7Fy"
+IN_1 = {"input_tokens": "BIGINT", "request_id": "VARCHAR"}
+GONE_1 = ("request_digest",)
+
+
+def _of_schema_1(path: Path) -> None:
+    """A ledger as the first schema wrote it, of two attempts."""
+    columns = {one: kind for one, kind in TABLES["attempts"].items() if one not in GONE_1} | IN_1
+    Duck(path).close()
+    with duckdb.connect(str(path)) as old:
+        old.execute("DROP TABLE attempts")
+        kinds = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        old.execute(f"CREATE TABLE attempts ({kinds})")
+        old.execute(
+            "INSERT INTO attempts (call_id, model, model_asked, prompt_tokens, input_tokens,"
+            " cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, prompt_digest,"
+            " kept, added, request_id) VALUES"
+            " (1, 'm', 'm', 100, 30, 50, 15, 5, 9000000000000000000, 3, '3-4', ?),"
+            " (2, 'm', 'other', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+            [REQUEST],
+        )
+        old.execute("UPDATE facts SET value = '1' WHERE name = 'schema_version'")
+
+
+def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    _of_schema_1(path)
+    for _ in range(2):
+        duck = Duck(path)
+        first, second = duck.named("SELECT * FROM attempts ORDER BY call_id")
+        assert (first["model_asked"], second["model_asked"]) == (None, "other")
+        assert (first["input_tokens"], second["input_tokens"]) == (30, None)
+        assert first["request_digest"] == request_digest(REQUEST)
+        assert first["prompt_digest"] == short_digest(9000000000000000000)
+        assert added_of(first["kept"], first["added"]) == [3, 4]
+        version = duck.rows("SELECT value FROM facts WHERE name = 'schema_version'")
+        assert version == [(str(SCHEMA_VERSION),)]
+        duck.append("attempts", {"call_id": [3], "request_digest": [None]})
+        duck.run("DELETE FROM attempts WHERE call_id = 3")
+        duck.close()
+
+
+def test_an_older_ledger_is_not_only_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    _of_schema_1(path)
+    with pytest.raises(LedgerError, match="older Bursar") as refused:
+        Duck(path, read_only=True)
+    assert "bursar sessions --ledger" in refused.value.mend
+
+
+@given(st.integers(0, 50), st.lists(st.integers(0, 60), max_size=6) | st.integers(1, 9))
+def test_added_blocks_are_written_and_read(kept: int, added: list[int] | int) -> None:
+    numbers = list(range(kept, kept + added)) if isinstance(added, int) else added
+    text = added_text(kept, numbers)
+    assert added_of(kept, text) == numbers
+    if isinstance(added, int):
+        assert text == f"+{added}"
+
+
+@given(st.text(max_size=40))
+def test_a_request_is_found_by_sql_too(duck: Duck, text: str) -> None:
+    ours = request_digest(text.encode("utf-8", "replace").decode())
+    sql = "SELECT CAST('0x' || substr(md5(CAST(? AS VARCHAR)), 1, 15) AS BIGINT)"
+    assert duck.rows(sql, [text.encode("utf-8", "replace").decode()]) == [(ours,)]

@@ -207,8 +207,8 @@ def _contradiction(ask: _Asked) -> Iterator[Flag]:
     for row in ask("request_ids"):
         same, extra = row["same"], usd(row["extra_nano"])
         what = (
-            f"{row['requests']} requests, such as {row['request_id']}, stand as {row['calls']}"
-            f" calls"
+            f"{row['requests']} requests, such as the one at {row['first_line']} and"
+            f" {row['last_line']}, stand as {row['calls']} calls"
         )
         yield Flag(
             kind="duplicate_lines" if same else kind,

@@ -9,6 +9,7 @@ import msgspec
 
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import Scope, dimension, load_sql
+from bursar.ledger.schema import request_digest
 from bursar.model.errors import BadInput, NotFound
 from bursar.model.money import usd
 
@@ -87,18 +88,34 @@ def dearest_sessions(duck: Duck, scope: Scope, count: int) -> list[tuple[int, st
 
 
 def find_session(duck: Duck, text: str) -> tuple[int, str]:
-    """(number, id) of the one session whose id is or starts with `text`."""
+    """(number, id) of the one session whose id is or starts with `text`, or that sent the
+    provider's request of this id."""
     rows = duck.rows("SELECT session, id FROM sessions WHERE id = ?", [text])
     if not rows:
         rows = duck.rows(
             "SELECT session, id FROM sessions WHERE starts_with(id, ?) ORDER BY id LIMIT 4", [text]
         )
     if not rows:
-        raise NotFound(f"there is no session {text!r}", mend="bursar sessions lists them")
+        calls = find_request(duck, text)
+        rows = sorted({(row["session"], row["id"]) for row in calls if row["id"] is not None})
+        if calls and not rows:
+            raise NotFound(
+                f"request {text!r} is the call at {calls[0]['place']}, which has no session",
+                mend="look at that line",
+            )
+    if not rows:
+        raise NotFound(
+            f"there is no session or request {text!r}", mend="bursar sessions lists them"
+        )
     if len(rows) > 1:
         ids = ", ".join(str(row[1]) for row in rows)
         raise NotFound(f"{text!r} begins several sessions: {ids}", mend="give more of the id")
     return int(str(rows[0][0])), str(rows[0][1])
+
+
+def find_request(duck: Duck, text: str) -> list[Row]:
+    """The attempts of the provider's request of this id: session, id, step, n, place."""
+    return duck.named(load_sql("request"), [request_digest(text)])
 
 
 def waterfall(duck: Duck, session: tuple[int, str]) -> Row:

@@ -12,53 +12,29 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import add
 
 import msgspec
 
-from bursar.model.block import Block, Kind
+from bursar.ledger.shares import (
+    BUCKETS,
+    CARRIED,
+    FRESH,
+    KIND_NUMBER,
+    KINDS,
+    Charge,
+    Part,
+    parts_of,
+    ranges,
+)
+from bursar.model.block import Block
 from bursar.model.money import apportion
 
-KINDS = tuple(Kind)
-KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
-OUTPUT = KIND_NUMBER[Kind.OUTPUT]
-UNSEEN = KIND_NUMBER[Kind.UNSEEN]
-BUCKETS = ("fresh", "written", "read", "carried")
-"""A block's dollars: sent first at the plain rate, written to the cache, read from it, sent again
-at the plain rate."""
-FRESH, WRITTEN, READ, CARRIED = range(4)
+GOLDEN = 0x9E3779B97F4A7C15
 MASK = 2**63 - 1
-
-
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt's prompt was billed as. Token counts, and their cost in pico."""
-
-    read_tokens: int = 0
-    written_tokens: int = 0
-    plain_tokens: int = 0
-    read_pico: int = 0
-    written_pico: int = 0
-    plain_pico: int = 0
-    answer_tokens: int = 0
-    answer_pico: int = 0
-    """Output, reasoning and every further unit."""
-    cost_nano: int | None = None
-    """The attempt's cost. None: unpriced; then only tokens are shared out."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self.read_tokens + self.written_tokens + self.plain_tokens
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """The share of one kind in one attempt."""
-
-    kind: Kind
-    tokens: int
-    carried_tokens: int
-    fresh_nano: int | None
-    """Of blocks that this session sends for the first time."""
-    carried_nano: int | None
-    """Of blocks that an earlier call of the session had sent."""
+Run = tuple[int, int, bool]
+"""(start, end, sent before) of a stretch of the path."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +60,8 @@ class Life(msgspec.Struct, kw_only=True):
     tokens: int
     first_step: int
     carries: int = 0
-    weight: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
-    nano: list[int] = msgspec.field(default_factory=lambda: [0] * 4)
-    kind: int = -1  # its number, since an enum is slow to hash
-
-    def __post_init__(self) -> None:
-        self.kind = KIND_NUMBER[self.block.kind]
+    nano: tuple[int, ...] = (0, 0, 0, 0)
+    """By bucket."""
 
 
 class SessionBlocks:
@@ -104,24 +76,25 @@ class SessionBlocks:
         self.sends = 0
         """Attempts followed; a retried call is sent more than once."""
         self._digests: list[int] = []
+        self._kinds: list[int] = []
         self._chain: list[int] = [0]
         self._sum: list[int] = [0]
         self._kind_sums: dict[int, list[int]] = {}  # of the kinds that the session has
         self._number: dict[tuple[int, int], int] = {}
-        self._sent: set[int] = set()
         self._times: dict[int, int] = {}
-        self._slopes: list[list[float]] = [[0.0] for _ in BUCKETS]
+        self._sent = 0  # blocks with a number below were sent before
+        self._slopes: dict[int, list[float]] = {}  # of the buckets that were billed
+        self._weights: dict[int, list[float]] = {}
         self._carried: list[int] = [0]
-        self._unfolded: list[list[int]] = [[0] * 4 for _ in KINDS]
+        self._unfolded: dict[int, int] = {}
 
     def restore(self, lives: Sequence[Life], path: Sequence[int], sends: int, asked: int) -> None:
         """Take up a session where the ledger left it."""
         self.lives = list(lives)
         self.sends, self.asked = sends, asked
         self._number = {(one.block.digest, one.nth): n for n, one in enumerate(self.lives)}
-        self._sent = set(range(len(self.lives)))
-        for number in path:
-            self._push(number)
+        self._sent = len(self.lives)
+        self._return(path)
 
     def reset(self, lives: Sequence[Life]) -> None:
         """The same blocks, before any call was sent: for following all calls again."""
@@ -144,31 +117,15 @@ class SessionBlocks:
     def resend(self, kept: int, added: Sequence[int], charge: Charge) -> Sent:
         """Follow a call again, from what an earlier `send` gave: the same parts at other prices."""
         self._cut(kept)
-        for number in added:
-            self._push(number)
+        self._return(added)
         return self._book(kept, charge)
-
-    def _book(self, same: int, charge: Charge) -> Sent:
-        repeated, whole, billed = self._sum[same], self._sum[-1], charge.prompt_tokens
-        added = self.path[same:]
-        known = [number in self._sent for number in added]
-        self._sent.update(added)
-        self.sends += 1
-        return Sent(
-            parts=self._share(self._runs(same, known), charge),
-            prompt_digest=self._chain[-1],
-            repeated_tokens=repeated * billed // whole if whole and billed else repeated,
-            place=self.sends - 1,
-            kept=same,
-            added=tuple(added),
-        )
 
     def pass_by(self, blocks: Sequence[Block], kept: int | None) -> None:
         """Follow a call that the ledger holds already: the path moves, nothing is booked."""
         same = self._same(blocks, kept)
         self._cut(same)
         self._extend(blocks[same:] if kept is None else blocks, Charge(), self.asked)
-        self._sent.update(self.path[same:])
+        self._sent = len(self.lives)
 
     def kept_tokens(self, kept: int | None) -> int:
         """Tokens of the first `kept` blocks of the latest prompt."""
@@ -177,7 +134,7 @@ class SessionBlocks:
     def fold(self) -> list[Life]:
         """Book everything that is still open into the blocks, and give all of them."""
         self._settle(0)
-        self._slopes = [[0.0] * (len(self.path) + 1) for _ in BUCKETS]
+        self._slopes.clear()
         self._carried = [0] * (len(self.path) + 1)
         self._spread()
         return self.lives
@@ -197,23 +154,6 @@ class SessionBlocks:
                 return place
         return longest
 
-    def _push(self, number: int) -> None:
-        one = self.lives[number]
-        digest = one.block.digest
-        self.path.append(number)
-        self._digests.append(digest)
-        self._times[digest] = self._times.get(digest, 0) + 1
-        self._chain.append(((self._chain[-1] ^ digest) * 0x9E3779B97F4A7C15 + 1) & MASK)
-        self._sum.append(self._sum[-1] + one.tokens)
-        place = one.kind
-        if place not in self._kind_sums:
-            self._kind_sums[place] = [0] * (len(self._sum) - 1)
-        for kind, sums in self._kind_sums.items():
-            sums.append(sums[-1] + one.tokens if kind == place else sums[-1])
-        for slope in self._slopes:
-            slope.append(0.0)
-        self._carried.append(0)
-
     def _cut(self, length: int) -> None:
         """Forget the path beyond `length`, after booking what it has cost."""
         if length >= len(self.path):
@@ -223,11 +163,12 @@ class SessionBlocks:
             self._times[self.lives[number].block.digest] -= 1
         del self.path[length:]
         del self._digests[length:]
+        del self._kinds[length:]
         del self._chain[length + 1 :]
         del self._sum[length + 1 :]
         for sums in self._kind_sums.values():
             del sums[length + 1 :]
-        for slope in self._slopes:
+        for slope in self._slopes.values():
             del slope[length:]
             slope.append(-sum(slope))
         del self._carried[length:]
@@ -235,23 +176,58 @@ class SessionBlocks:
 
     def _extend(self, blocks: Sequence[Block], charge: Charge, step: int) -> None:
         """Put blocks on the path; those that the session never sent become new ones."""
+        lives, times, numbers = self.lives, self._times, self._number
+        added: list[int] = []
         for place, block in enumerate(blocks):
-            nth = self._times.get(block.digest, 0)
-            number = self._number.get((block.digest, nth))
+            digest = block.digest
+            nth = times.get(digest, 0)
+            times[digest] = nth + 1
+            key = (digest, nth)
+            number = numbers.get(key)
             if number is None:
                 tokens = block.tokens
                 if tokens is None:
+                    seen = self._sum[-1] + sum(lives[one].tokens for one in added)
                     rest = sum(later.tokens or 0 for later in blocks[place + 1 :])
-                    tokens = max(0, charge.prompt_tokens - self._sum[-1] - rest)
-                number = len(self.lives)
-                self.lives.append(Life(block=block, nth=nth, tokens=tokens, first_step=step))
-                self._number[block.digest, nth] = number
-            self._push(number)
+                    tokens = max(0, charge.prompt_tokens - seen - rest)
+                number = numbers[key] = len(lives)
+                lives.append(Life(block=block, nth=nth, tokens=tokens, first_step=step))
+            added.append(number)
+        self._push(added)
 
-    def _runs(self, same: int, known: list[bool]) -> list[tuple[int, int, bool]]:
-        """(start, end, sent before) of the path, as few runs as there are."""
-        runs: list[tuple[int, int, bool]] = [(0, same, True)] if same else []
-        for place, before in enumerate(known, start=same):
+    def _return(self, numbers: Sequence[int]) -> None:
+        """Put blocks of the session on the path."""
+        for number in numbers:
+            digest = self.lives[number].block.digest
+            self._times[digest] = self._times.get(digest, 0) + 1
+        self._push(numbers)
+
+    def _push(self, numbers: Sequence[int]) -> None:
+        digests, chain, sums, kind_sums = self._digests, self._chain, self._sum, self._kind_sums
+        for number in numbers:
+            one = self.lives[number]
+            digest, tokens, kind = one.block.digest, one.tokens, KIND_NUMBER[one.block.kind]
+            if kind not in kind_sums:
+                kind_sums[kind] = [0] * len(sums)
+            digests.append(digest)
+            self._kinds.append(kind)
+            chain.append(((chain[-1] ^ digest) * GOLDEN + 1) & MASK)
+            sums.append(sums[-1] + tokens)
+            for other, of_kind in kind_sums.items():
+                of_kind.append(of_kind[-1] + tokens if other == kind else of_kind[-1])
+        self.path.extend(numbers)
+        self._carried.extend([0] * len(numbers))
+        for slope in self._slopes.values():
+            slope.extend([0.0] * len(numbers))
+        for weights in self._weights.values():
+            weights.extend([0.0] * (len(self.lives) - len(weights)))
+
+    def _runs(self, same: int) -> list[Run]:
+        """The path in as few runs as there are."""
+        path = self.path
+        runs: list[Run] = [(0, same, True)] if same else []
+        for place in range(same, len(path)):
+            before = path[place] < self._sent
             if runs and runs[-1][2] == before:
                 runs[-1] = (runs[-1][0], place + 1, before)
             else:
@@ -260,141 +236,102 @@ class SessionBlocks:
 
     # -- the money
 
-    def _share(self, runs: list[tuple[int, int, bool]], charge: Charge) -> tuple[Part, ...]:
-        whole = self._sum[-1]
-        weights: dict[tuple[int, int, bool], float] = {}
-        tokens: dict[tuple[int, bool], float] = {}
-        billed = charge.prompt_tokens
+    def _book(self, same: int, charge: Charge) -> Sent:
+        repeated, whole, billed = self._sum[same], self._sum[-1], charge.prompt_tokens
+        added = tuple(self.path[same:])
+        parts, nanos = self._share(self._runs(same), charge)
+        if self.path:
+            for slot, nano in nanos.items():
+                self._unfolded[slot] = self._unfolded.get(slot, 0) + nano
+        self._sent = max(self._sent, max(added, default=-1) + 1)
+        self.sends += 1
+        return Sent(
+            parts=parts,
+            prompt_digest=self._chain[-1],
+            repeated_tokens=repeated * billed // whole if whole and billed else repeated,
+            place=self.sends - 1,
+            kept=same,
+            added=added,
+        )
+
+    def _share(
+        self, runs: Sequence[Run], charge: Charge
+    ) -> tuple[tuple[Part, ...], dict[int, int]]:
+        """As `parts_of` gives it, of the billed ranges laid over the runs."""
+        sums = self._sum
+        weights: dict[int, float] = {}
+        tokens: dict[int, float] = {}
         for start, end, before in runs:
-            self._carried[start] += before
-            self._carried[end] -= before
-        for low, high, pico, bucket in _ranges(charge, whole):
+            if before:
+                self._carried[start] += 1
+                self._carried[end] -= 1
+        for low, high, pico, bucket in ranges(charge, sums[-1]):
             density = pico / (high - low)
             for start, end, before in runs:
-                a, b = max(low, self._sum[start]), min(high, self._sum[end])
+                a, b = max(low, sums[start]), min(high, sums[end])
                 if a >= b:
                     continue
                 spot = CARRIED if before and bucket == FRESH else bucket
-                self._slope(a, b, density, spot)
-                for kind, amount in self._kinds_between(a, b):
-                    key = (kind, spot, before)
-                    weights[key] = weights.get(key, 0.0) + amount * density
-                    tokens[kind, before] = tokens.get((kind, before), 0.0) + amount
-        if billed and not tokens:
-            tokens[UNSEEN, False] = 1.0
-            weights[UNSEEN, FRESH, False] = float(
-                charge.read_pico + charge.written_pico + charge.plain_pico
-            )
-        weights[OUTPUT, FRESH, False] = float(charge.answer_pico)
-        return self._parts(weights, tokens, billed or whole, charge)
+                first, last = self._lay(a, b, density, spot)
+                head, tail = a - sums[first], b - sums[last]
+                head_kind, tail_kind = self._kinds[first], self._kinds[last]
+                for kind, kind_sums in self._kind_sums.items():
+                    amount = kind_sums[last] - kind_sums[first]
+                    if kind == head_kind:
+                        amount -= head
+                    if kind == tail_kind:
+                        amount += tail
+                    if amount > 0:
+                        side = kind * 2 + before
+                        slot = side * 4 + spot
+                        weights[slot] = weights.get(slot, 0.0) + amount * density
+                        tokens[side] = tokens.get(side, 0.0) + amount
+        return parts_of(weights, tokens, sums[-1], charge)
 
-    def _parts(
-        self,
-        weights: dict[tuple[int, int, bool], float],
-        tokens: dict[tuple[int, bool], float],
-        billed: int,
-        charge: Charge,
-    ) -> tuple[Part, ...]:
-        """Exact integers: tokens add up to the prompt, nanos to the cost."""
-        counts = dict(zip(tokens, apportion(billed, list(tokens.values())), strict=True))
-        costs: dict[tuple[int, bool], int] = {}
-        if charge.cost_nano is not None:
-            shares = apportion(charge.cost_nano, list(weights.values()))
-            for (kind, bucket, before), nano in zip(weights, shares, strict=True):
-                costs[kind, before] = costs.get((kind, before), 0) + nano
-                if kind != OUTPUT and self.path:
-                    self._unfolded[kind][bucket] += nano
-        counts[OUTPUT, False] = charge.answer_tokens
-        found: list[Part] = []
-        for kind in sorted({kind for kind, _ in counts} | {kind for kind, _ in costs}):
-            fresh, carried = counts.get((kind, False), 0), counts.get((kind, True), 0)
-            priced = charge.cost_nano is not None
-            found.append(
-                Part(
-                    kind=KINDS[kind],
-                    tokens=fresh + carried,
-                    carried_tokens=carried,
-                    fresh_nano=costs.get((kind, False), 0) if priced else None,
-                    carried_nano=costs.get((kind, True), 0) if priced else None,
-                )
-            )
-        return tuple(found)
-
-    def _kinds_between(self, low: float, high: float) -> list[tuple[int, float]]:
-        """Tokens of each kind between two places of the prompt."""
-        sums = self._sum
-        first = min(bisect_right(sums, low), len(sums) - 1) - 1
-        last = min(bisect_right(sums, high), len(sums) - 1) - 1
-        head, tail = low - sums[first], high - sums[last]
-        head_kind = self.lives[self.path[first]].kind
-        tail_kind = self.lives[self.path[last]].kind
-        found: list[tuple[int, float]] = []
-        for kind, kind_sums in self._kind_sums.items():
-            amount: float = kind_sums[last] - kind_sums[first]
-            if kind == head_kind:
-                amount -= head
-            if kind == tail_kind:
-                amount += tail
-            if amount > 0:
-                found.append((kind, amount))
-        return found
-
-    def _slope(self, low: float, high: float, density: float, bucket: int) -> None:
-        """Book `density` pico per token on the blocks between two places."""
-        sums, slope = self._sum, self._slopes[bucket]
-        first = min(bisect_right(sums, low), len(sums) - 1) - 1
-        last = min(bisect_right(sums, high), len(sums) - 1) - 1
+    def _lay(self, low: float, high: float, density: float, bucket: int) -> tuple[int, int]:
+        """Book `density` pico per token between two places of the prompt; their blocks."""
+        sums, path = self._sum, self.path
+        if bucket not in self._slopes:
+            self._slopes[bucket] = [0.0] * len(sums)
+            self._weights[bucket] = [0.0] * len(self.lives)
+        slope, weights = self._slopes[bucket], self._weights[bucket]
+        first = min(bisect_right(sums, low), len(path)) - 1
+        last = min(bisect_right(sums, high), len(path)) - 1
         slope[first] += density
         slope[last] -= density
-        self.lives[self.path[first]].weight[bucket] -= density * (low - sums[first])
-        self.lives[self.path[last]].weight[bucket] += density * (high - sums[last])
+        weights[path[first]] -= density * (low - sums[first])
+        weights[path[last]] += density * (high - sums[last])
+        return first, last
 
     def _settle(self, length: int) -> None:
         """Move what the path beyond `length` has collected into its blocks."""
-        for bucket, slope in enumerate(self._slopes):
-            density = sum(slope[:length])
-            for place in range(length, len(self.path)):
-                density += slope[place]
-                one = self.lives[self.path[place]]
-                one.weight[bucket] += density * one.tokens
-        sends = sum(self._carried[:length])
-        for place in range(length, len(self.path)):
-            sends += self._carried[place]
-            self.lives[self.path[place]].carries += sends
+        path, lives = self.path[length:], self.lives
+        for bucket, slope in self._slopes.items():
+            weights = self._weights[bucket]
+            densities = accumulate(slope[length + 1 :], initial=sum(slope[: length + 1]))
+            for number, density in zip(path, densities, strict=False):
+                weights[number] += density * lives[number].tokens
+        sends = accumulate(self._carried[length + 1 :], initial=sum(self._carried[: length + 1]))
+        for number, more in zip(path, sends, strict=False):
+            lives[number].carries += more
 
     def _spread(self) -> None:
         """Turn collected weights into exact nanos, kind by kind and bucket by bucket."""
-        for kind, buckets in enumerate(self._unfolded):
-            mine = [one for one in self.lives if one.kind == kind]
-            for bucket, nano in enumerate(buckets):
-                if nano and mine:
-                    weights = [max(0.0, one.weight[bucket]) for one in mine]
-                    for one, share in zip(mine, apportion(nano, weights), strict=True):
-                        one.nano[bucket] += share
-        for one in self.lives:
-            one.weight = [0.0] * 4
-        self._unfolded = [[0] * 4 for _ in KINDS]
-
-
-def _ranges(charge: Charge, whole: int) -> list[tuple[float, float, int, int]]:
-    """(low, high, cost in pico, bucket) of the billed ranges, on the scale of the blocks."""
-    billed = charge.prompt_tokens
-    if not whole:
-        return []
-    if not billed:
-        return [(0.0, float(whole), 0, FRESH)]
-    scale = whole / billed
-    found: list[tuple[float, float, int, int]] = []
-    low, counted = 0.0, 0
-    for tokens, pico, bucket in (
-        (charge.read_tokens, charge.read_pico, READ),
-        (charge.written_tokens, charge.written_pico, WRITTEN),
-        (charge.plain_tokens, charge.plain_pico, FRESH),
-    ):
-        if tokens:
-            counted += tokens
-            high = float(whole) if counted == billed else counted * scale
-            if high > low:
-                found.append((low, high, pico, bucket))
-            low = high
-    return found
+        owners: list[list[int]] = [[] for _ in KINDS]
+        for number, one in enumerate(self.lives):
+            owners[KIND_NUMBER[one.block.kind]].append(number)
+        owed: dict[tuple[int, int], int] = {}
+        for slot, nano in self._unfolded.items():
+            place = (slot // 8, slot % 4)
+            owed[place] = owed.get(place, 0) + nano
+        booked = [[0] * len(self.lives) for _ in BUCKETS]
+        for (kind, bucket), nano in owed.items():
+            mine = owners[kind]
+            weights = self._weights.get(bucket) or [0.0] * len(self.lives)
+            shares = apportion(nano, [max(0.0, weights[number]) for number in mine])
+            for number, share in zip(mine, shares, strict=True):
+                booked[bucket][number] = share
+        for one, more in zip(self.lives, zip(*booked, strict=True), strict=True):
+            one.nano = tuple(map(add, one.nano, more))
+        self._weights.clear()
+        self._unfolded.clear()

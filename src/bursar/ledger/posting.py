@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bursar.ledger.blocks import Charge, Sent, SessionBlocks
+from bursar.ledger.blocks import Sent, SessionBlocks
 from bursar.ledger.rows import Posted
+from bursar.ledger.shares import Charge
 from bursar.ledger.shelf import Shelf
 from bursar.model.entry import Attempt, Entry
 from bursar.model.money import pico_to_nano
@@ -46,6 +47,7 @@ class Poster:
         self.now = now
         self.flags: dict[tuple[str, str], Told] = {}
         self._shelf = shelf
+        self._latest = now + timedelta(days=2)
 
     def post(self, entry: Entry, call_id: int) -> Posted:
         """Price one entry. Order matters inside a session: a prompt continues the one before."""
@@ -80,6 +82,11 @@ class Poster:
             return blocks.send(call.blocks, call.kept, charge, step)
         return blocks.send((), len(blocks.path), charge, step)
 
+    def tick(self, now: datetime) -> None:
+        """The present has moved on."""
+        self.now = now
+        self._latest = now + timedelta(days=2)
+
     def pass_by(self, entry: Entry) -> None:
         """Follow an entry that the ledger holds already, so that the next one finds its prompt."""
         call = entry.call
@@ -103,13 +110,13 @@ class Poster:
 
     def _counted(self, entry: Entry, attempt: Attempt, blocks: SessionBlocks) -> Attempt:
         """The attempt with an estimated usage where nobody counted and the texts are known."""
-        if attempt.usage is not None or _refused(attempt):
+        if attempt.usage is not None or _refused(attempt) or _unknowable(entry, attempt):
             return attempt
         call = entry.call
-        answer = sum(one.tokens or 0 for one in entry.answer.blocks) if entry.answer else 0
+        answer = sum([one.tokens or 0 for one in entry.answer.blocks]) if entry.answer else 0
         if call.blocks is None:
             return attempt
-        prompt = blocks.kept_tokens(call.kept) + sum(one.tokens or 0 for one in call.blocks)
+        prompt = blocks.kept_tokens(call.kept) + sum([one.tokens or 0 for one in call.blocks])
         if not prompt and not answer:
             return attempt
         return msgspec.structs.replace(
@@ -122,7 +129,8 @@ class Poster:
         provider, model = attempt.provider or provider, attempt.model or model
         if provider is not None:
             provider = self.book.provider_id(provider)
-            attempt = msgspec.structs.replace(attempt, provider=provider)
+            if provider != attempt.provider:
+                attempt = msgspec.structs.replace(attempt, provider=provider)
         if attempt.usage is None:
             if _refused(attempt):
                 return msgspec.structs.replace(attempt, cost_nano=0, basis=Basis.ASSUMED), None
@@ -144,7 +152,7 @@ class Poster:
 
     def _check_time(self, entry: Entry) -> None:
         at = entry.call.at
-        if at is not None and not EARLIEST <= at <= self.now + timedelta(days=2):
+        if at is not None and not EARLIEST <= at <= self._latest:
             place = entry.origin.file if entry.origin else entry.call.key
             self.flag("time_suspect", place, f"a call at {at.isoformat()}")
 
@@ -201,14 +209,13 @@ def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
     if usage is None:
         return Charge(cost_nano=attempt.cost_nano)
     written = usage.cache_write_5m + usage.cache_write_1h
-    tokens = Charge(
-        read_tokens=usage.cache_read,
-        written_tokens=written,
-        plain_tokens=usage.input,
-        answer_tokens=usage.answer,
-    )
     if rates is None or attempt.cost_nano is None:
-        return tokens
+        return Charge(
+            read_tokens=usage.cache_read,
+            written_tokens=written,
+            plain_tokens=usage.input,
+            answer_tokens=usage.answer,
+        )
     plain = rates.input or 0
     read = plain if rates.cache_read is None else rates.cache_read
     write_5m = plain if rates.cache_write_5m is None else rates.cache_write_5m
@@ -217,14 +224,23 @@ def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
     written_pico = usage.cache_write_5m * write_5m + usage.cache_write_1h * write_1h
     plain_pico = usage.input * plain
     prompt_pico = read_pico + written_pico + plain_pico
-    return msgspec.structs.replace(
-        tokens,
+    return Charge(
+        read_tokens=usage.cache_read,
+        written_tokens=written,
+        plain_tokens=usage.input,
+        answer_tokens=usage.answer,
         read_pico=read_pico,
         written_pico=written_pico,
         plain_pico=plain_pico,
         answer_pico=max(0, attempt.cost_nano * 1000 - prompt_pico),
         cost_nano=attempt.cost_nano,
     )
+
+
+def _unknowable(entry: Entry, attempt: Attempt) -> bool:
+    """Nobody saw how it ended: whether, and for what, it was billed cannot even be estimated."""
+    left = entry.answer is not None and entry.answer.status == "left"
+    return left and attempt.unpriced_reason is not None
 
 
 def _refused(attempt: Attempt) -> bool:

@@ -9,16 +9,18 @@ its skips and its flags.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 from traceback import extract_tb
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from bursar.ledger.correcting import correct, grown
 from bursar.ledger.engines.duck import Duck
+from bursar.ledger.journal.ids import id_of
 from bursar.ledger.posting import Poster
 from bursar.ledger.rows import Rows
 from bursar.ledger.shelf import Shelf
@@ -39,6 +41,7 @@ ADDED_KINDS = frozenset({"price_ambiguous", "duplicate_lines"})
 """Flags that come up only where calls are new, so that reading a file again must not drop them."""
 LARGEST_INT = 2**63 - 1
 Item = Entry | SessionFact | Skip | Flag
+Got = TypeVar("Got")
 
 
 class Recorder:
@@ -81,23 +84,38 @@ class Recorder:
         self._before = (self.seen, self.added)
         self._again.add(file)
 
+    def go_on(self, file: str, form: str, now: datetime) -> None:
+        """A source that grows while it is read goes on, at the time `now`."""
+        self._now = now
+        self._poster.tick(now)
+        rows = self.duck.rows(
+            "SELECT source, size_bytes, entries, added FROM sources WHERE file = ? AND format = ?",
+            [file, form],
+        )
+        if not rows:
+            self.begin(file, form, 0)
+            return
+        self._source, self._size_bytes, entries, added = rows[0]
+        self._file, self._form = file, form
+        self._before = (self.seen - entries, self.added - added)
+
+    def commit(self, along: Callable[[], None]) -> None:
+        """Make what was taken durable, together with what `along` writes. More may follow."""
+        self.end()
+        self._flush(along)
+
     def take_all(self, items: Iterable[Item]) -> str | None:
         """Everything that a reader finds. Where it fails: why; what it found before is kept."""
-        walk = iter(items)
+        step = partial(next, iter(items), None)
         while True:
             try:
-                item = next(walk, None)
+                item, fault = outlived(step)
             except BursarError as bad:
                 return f"{bad.message}; {bad.mend}" if bad.mend else bad.message
             except OSError as bad:
                 return f"cannot be read to its end: {bad.strerror or bad}"
-            except Exception as fault:  # noqa: BLE001 - a reader's fault must not cost other files
-                last = extract_tb(fault.__traceback__)[-1]
-                place = f"{PurePath(last.filename).name}:{last.lineno}"
-                return (
-                    f"is read no further, by a fault in Bursar: {type(fault).__name__} at {place}:"
-                    f" {str(fault)[:200]}; please report it"
-                )
+            if fault is not None:
+                return f"is read no further, by a fault in Bursar: {fault}; please report it"
             if item is None:
                 return None
             self.take(item)
@@ -145,7 +163,7 @@ class Recorder:
         for fact in facts:
             starts.setdefault(fact.session, fact.at)
         self._shelf.fetch(starts)
-        ids = [digest_of(entry.call.key) for entry in batch]
+        ids = [call_id_of(entry.call.key) for entry in batch]
         known = self._known(ids)
         for entry, call_id in zip(batch, ids, strict=True):
             self.seen += 1
@@ -187,7 +205,7 @@ class Recorder:
         place = f"{self._file}:{line}" if line else self._file
         self._poster.flag("duplicate_lines", self._file, f"{place} repeats an earlier call")
 
-    def _flush(self) -> None:
+    def _flush(self, along: Callable[[], None] | None = None) -> None:
         """Commit everything that is pending, the changed sessions' blocks with it."""
         if self._source and self._source == self._last_source:
             self._note_source()
@@ -203,6 +221,8 @@ class Recorder:
                 self._rows.add("flags", kind, place, what, source)
             for table, columns in self._rows.take().items():
                 self._append(table, columns)
+            if along is not None:
+                along()
         self._pending.clear()
         self._grown.clear()
         self._read.clear()
@@ -260,6 +280,29 @@ class Recorder:
                 table,
                 {name: [_storable(one) for one in column] for name, column in columns.items()},
             )
+
+
+def outlived(
+    step: Callable[[], Got], passing: tuple[type[Exception], ...] = (BursarError, OSError)
+) -> tuple[Got | None, str | None]:
+    """What a step gives, or the kind and place of the fault in Bursar that ended it.
+
+    The errors of `passing` are no faults, and are raised.
+    """
+    try:
+        return step(), None
+    except passing:
+        raise
+    except Exception as fault:  # noqa: BLE001 - one file, or one entry, must not cost the others
+        last = extract_tb(fault.__traceback__)[-1]
+        place = f"{PurePath(last.filename).name}:{last.lineno}"
+        return None, f"{type(fault).__name__} at {place}: {str(fault)[:200]}"
+
+
+def call_id_of(key: str) -> int:
+    """A call's number: the one that its key carries, else a hash of the key."""
+    number = id_of(key)
+    return digest_of(key) if number is None else number
 
 
 def _storable(value: Any) -> Any:

@@ -18,7 +18,7 @@ from bursar.ledger.blocks import SessionBlocks
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.posting import charge_of, cost_of
 from bursar.ledger.rows import Rows, cost_basis, list_input_nano
-from bursar.ledger.schema import numbers_of
+from bursar.ledger.schema import TABLES, added_of
 from bursar.ledger.shelf import life_of
 from bursar.model.entry import Attempt
 from bursar.model.usage import Basis, Usage
@@ -112,7 +112,7 @@ def _reprice_row(row: Row, book: Book, blocks: SessionBlocks, rows: Rows) -> Att
     attempt, rates = _priced(row, book)
     charge = charge_of(attempt, rates)
     if row["added"] is not None:
-        sent = blocks.resend(row["kept"], numbers_of(row["added"]), charge)
+        sent = blocks.resend(row["kept"], added_of(row["kept"], row["added"]), charge)
     elif attempt.usage is not None:
         sent = SessionBlocks().send((), None, charge, row["step"])
     else:
@@ -124,7 +124,7 @@ def _reprice_row(row: Row, book: Book, blocks: SessionBlocks, rows: Rows) -> Att
         price_version=attempt.price_version,
         list_input_nano=list_input_nano(attempt, rates),
     )
-    rows.add("attempts", *row.values())
+    rows.add("attempts", *(row[name] for name in TABLES["attempts"]))
     rows.add_parts(row["call_id"], row["n"], sent)
     return attempt
 

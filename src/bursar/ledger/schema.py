@@ -5,14 +5,16 @@ that every dashboard question is one scan. A prompt is `kept` blocks of the sess
 prompt and the `added` ones (as `numbers_text` writes them), so any session can be followed again
 at other prices. `parts` splits an attempt's cost by block kind, `blocks` holds each prompt block's
 life inside its session, the others are what their names say. Times are UTC. NULL is "not known".
-Money is integer nanodollars.
+Money is integer nanodollars. What an attempt does not need is not in its row: ten million of them
+are loaded, kept and read through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from hashlib import md5
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 INT, TEXT, TIME, BOOL, REAL = "BIGINT", "VARCHAR", "TIMESTAMP", "BOOLEAN", "DOUBLE"
 
@@ -31,7 +33,7 @@ TAG_COLUMNS = (
 """Tags with a column of their own; all others stand in `other_tags` as JSON."""
 
 USAGE_COLUMNS = (
-    "input_tokens",
+    "prompt_tokens",
     "cache_read_tokens",
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
@@ -72,14 +74,13 @@ TABLES: dict[str, dict[str, str]] = {
         "is_retry": BOOL,
         "retry_cause": TEXT,
         "prompt_digest": INT,
-        "prompt_tokens": INT,
         "repeated_tokens": INT,
         "place": INT,
         "kept": INT,
         "added": TEXT,
         "max_tokens": INT,
         "effort": TEXT,
-        "request_id": TEXT,
+        "request_digest": INT,
         "source": INT,
         "line": INT,
     },
@@ -151,6 +152,7 @@ TABLES: dict[str, dict[str, str]] = {
         "entries": INT,
         "added": INT,
     },
+    "journals": {"journal": TEXT, "segment": INT, "offset_bytes": INT},
     "repricings": {
         "at": TIME,
         "book": TEXT,
@@ -163,15 +165,61 @@ TABLES: dict[str, dict[str, str]] = {
     "facts": {"name": TEXT, "value": TEXT},
 }
 
+DERIVED: dict[str, dict[str, tuple[str, str]]] = {
+    "attempts": {
+        "input_tokens": (
+            INT,
+            "prompt_tokens - cache_read_tokens - cache_write_5m_tokens - cache_write_1h_tokens",
+        )
+    }
+}
+"""Columns that take no room: (type, what they are computed from), by table. Nobody writes them."""
+
 
 def ddl() -> list[str]:
     """CREATE statements of every table, in DuckDB's dialect."""
-    return [
-        f"CREATE TABLE IF NOT EXISTS {table} ("
-        + ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        + ")"
-        for table, columns in TABLES.items()
+    return [create_table(table) for table in TABLES]
+
+
+def create_table(table: str) -> str:
+    """The CREATE statement of a table."""
+    columns = [f'"{name}" {kind}' for name, kind in TABLES[table].items()]
+    columns += [
+        f'"{name}" {kind} GENERATED ALWAYS AS ({rule}) VIRTUAL'
+        for name, (kind, rule) in DERIVED.get(table, {}).items()
     ]
+    return f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})"
+
+
+def request_digest(request_id: str | None) -> int | None:
+    """A provider's request id as the ledger keeps it: the first 15 hex digits of its MD5.
+
+    The ids themselves are the largest part of an attempt, and random, so that they do not shrink.
+    """
+    if request_id is None:
+        return None
+    raw = request_id.encode("utf-8", "replace")
+    return int(md5(raw, usedforsecurity=False).hexdigest()[:15], 16)
+
+
+def short_digest(prompt_digest: int) -> int:
+    """40 of the 63 bits of a prompt's digest, the ones that all its blocks have mixed best.
+
+    Prompts are compared only inside one session, or with the same tenant, model, limits and length
+    within minutes: a million such pairs meet by chance once in a million ledgers.
+    """
+    return prompt_digest >> 23
+
+
+def added_text(kept: int, added: Sequence[int]) -> str:
+    """The numbers of added blocks. Those that just go on from the kept ones are "+2"."""
+    goes_on = added and list(added) == list(range(kept, kept + len(added)))
+    return f"+{len(added)}" if goes_on else numbers_text(added)
+
+
+def added_of(kept: int, text: str) -> list[int]:
+    """The numbers that `added_text` wrote."""
+    return list(range(kept, kept + int(text))) if text.startswith("+") else numbers_of(text)
 
 
 def numbers_text(numbers: Iterable[int]) -> str:

@@ -186,5 +186,5 @@ def life_of(row: Row) -> Life:
         tokens=row["tokens"],
         first_step=row["first_step"],
         carries=row["carries"],
-        nano=[row["fresh_nano"], row["written_nano"], row["read_nano"], row["carried_nano"]],
+        nano=(row["fresh_nano"], row["written_nano"], row["read_nano"], row["carried_nano"]),
     )

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import arro3.core as arrow
 import duckdb
 
+from bursar.ledger.engines.upgrading import upgrade
 from bursar.ledger.schema import BOOL, INT, REAL, SCHEMA_VERSION, TABLES, TEXT, TIME, ddl
 from bursar.model.block import CLASSIFIER_VERSION
 from bursar.model.errors import LedgerError
@@ -30,6 +31,20 @@ ARROW_TYPES = {
 EPOCH = datetime(1970, 1, 1)
 ROW_GROUP_ROWS = 122_880
 """What DuckDB compresses and skips as one."""
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # Five full row groups are waited for otherwise: memory that is new to the processor each time.
+    "write_buffer_row_group_count": 1,
+}
+TROUBLE = (
+    duckdb.OperationalError,
+    duckdb.InternalError,
+    duckdb.FatalException,
+    duckdb.InterruptException,
+    duckdb.PermissionException,
+)
+"""Errors of the disk, the memory or the engine itself: no row is to blame for them."""
 HELD = "close the other process that holds it, or name another file with --ledger"
 NOT_OURS = "name another file with --ledger; this one was left as it is"
 
@@ -51,7 +66,7 @@ class Duck:
             self._duck = duckdb.connect(
                 str(path) if path else ":memory:",
                 read_only=read_only,
-                config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
+                config=SETTINGS,
             )
         except (duckdb.Error, OSError) as bad:
             raise LedgerError(
@@ -84,8 +99,17 @@ class Duck:
                 f"the ledger {self.path} was made by a newer Bursar (schema {version})",
                 mend="upgrade Bursar, or name another ledger with --ledger",
             )
+        old = int(version) < SCHEMA_VERSION
+        if read_only and old:
+            raise LedgerError(
+                f"the ledger {self.path} was made by an older Bursar (schema {version})",
+                mend=f"bring it up to date first: bursar sessions --ledger {self.path}",
+            )
         if read_only:
             return
+        if old:
+            with self.transaction():
+                upgrade(self.run, int(version), SCHEMA_VERSION)
         for statement in ddl():
             self._duck.execute(statement)
         if not rows:
@@ -134,6 +158,10 @@ class Duck:
             done = True
         finally:
             self._duck.execute("COMMIT" if done else "ROLLBACK").fetchall()
+
+    def beside(self) -> duckdb.DuckDBPyConnection:
+        """Another connection to the same open ledger, for another thread."""
+        return self._duck.cursor()
 
     def close(self) -> None:
         self._duck.close()

@@ -4,7 +4,8 @@ WITH d AS (
         CAST(a.at AS DATE) AS day,
         SUM(CASE WHEN a.n = 0 THEN 1 ELSE 0 END) AS calls,
         SUM(CASE WHEN a.usage_basis = 'measured' THEN 1 ELSE 0 END) AS counted,
-        SUM(a.input_tokens) AS input_tokens,
+        SUM(a.prompt_tokens) - SUM(a.cache_read_tokens) - SUM(a.cache_write_5m_tokens)
+            - SUM(a.cache_write_1h_tokens) AS input_tokens,
         SUM(a.cache_read_tokens) AS cache_read_tokens,
         SUM(a.cache_write_5m_tokens) AS cache_write_5m_tokens,
         SUM(a.cache_write_1h_tokens) AS cache_write_1h_tokens,

@@ -3,3 +3,4 @@ SELECT {dimension} AS key, a.other_units, COUNT(*) AS times
 FROM attempts AS a
 WHERE {scope} AND a.other_units IS NOT NULL
 GROUP BY 1, 2
+ORDER BY 1, 2

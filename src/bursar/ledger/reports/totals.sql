@@ -8,7 +8,8 @@ SELECT
     COUNT(*) AS attempts,
     SUM(CASE WHEN a.is_retry OR a.n > 0 THEN 1 ELSE 0 END) AS retries,
     SUM(CASE WHEN a.usage_basis = 'measured' THEN 1 ELSE 0 END) AS counted,
-    SUM(a.input_tokens) AS input_tokens,
+    SUM(a.prompt_tokens) - SUM(a.cache_read_tokens) - SUM(a.cache_write_5m_tokens)
+        - SUM(a.cache_write_1h_tokens) AS input_tokens,
     SUM(a.cache_read_tokens) AS cache_read_tokens,
     SUM(a.cache_write_5m_tokens) AS cache_write_5m_tokens,
     SUM(a.cache_write_1h_tokens) AS cache_write_1h_tokens,

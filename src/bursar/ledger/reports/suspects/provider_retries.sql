@@ -38,7 +38,7 @@ m AS (
 ),
 r AS (
     SELECT *, ROW_NUMBER() OVER (
-        PARTITION BY place ORDER BY again DESC, wasted DESC, call_id, n
+        PARTITION BY place ORDER BY again DESC, wasted DESC, call_id, n, session, step
     ) AS rn
     FROM m
 )

@@ -1,0 +1,398 @@
+"""Appends calls to this process's journal; the end of a call returns when it is durable.
+
+Records are framed in the event loop and written by one thread: a write and a sync for all that
+came meanwhile (group commit). Everything has a bound. What happens at a full buffer, or on a disk
+that refuses, is declared in `Rules` and counted in `Tally`; a record is never lost silently. After
+a fork the child begins a journal of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from weakref import WeakSet
+
+from msgspec.structs import replace
+
+from bursar.ledger.journal.frames import frame
+from bursar.ledger.journal.records import (
+    Begun,
+    Ended,
+    Lost,
+    Record,
+    alike,
+    defined,
+    encode,
+    textless,
+)
+from bursar.ledger.journal.rules import RULES, Rules, Tally, not_kept, refusal
+from bursar.ledger.journal.segment import End, Folder, Group, Segment, release, work
+from bursar.model.block import Block
+from bursar.model.call import Call
+from bursar.model.entry import Answer, Attempt, Decision, ToolOutcome
+
+MOST_DEFINED = 20_000
+"""Definitions in a segment; the next one starts with none."""
+BEGUN_S = 0.003
+"""How long the beginning of a call waits for company before it is written."""
+CROWD = 4
+"""Ends in one group from which on the next group gathers."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 2.0
+
+
+_WRITERS: WeakSet[Writer] = WeakSet()
+
+
+class Writer:
+    """The journal of one process. Not for use from several threads."""
+
+    def __init__(self, home: Path, node: str, rules: Rules = RULES) -> None:
+        self.rules = rules
+        self._home = home
+        self._node = node
+        self._begin_afresh()
+        _WRITERS.add(self)
+
+    def _begin_afresh(self) -> None:
+        self.tally = Tally()
+        self.trouble: str | None = None
+        """Why the disk refuses; None while it does not."""
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._folder: Folder | None = None
+        self._segment: Segment | None = None
+        self._numbers = 0
+        self._before_bytes: int | None = None
+        self._frames: list[bytes] = []
+        self._ends: list[End] = []
+        self._open: dict[str, Call] = {}
+        self._unwritten: set[str] = set()
+        """Open calls whose beginning found no place."""
+        self.waiting_bytes = 0
+        """Bytes that are framed and not yet written."""
+        self._group: Group | None = None
+        self._timer: asyncio.Handle | None = None
+        self._urgent = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._given_up = False
+        self._retry_s = FIRST_RETRY_S
+        self._synced_s = 0.0
+        self._lost = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    # -- what callers use
+
+    async def room(self) -> None:
+        """Wait until a new call may begin. Raises Refused, as the rules say."""
+        rules = self.rules
+        while self.trouble is not None or self.waiting_bytes > rules.buffer_bytes:
+            if not self._must_wait():
+                return
+            waiter = self._here().create_future()
+            self._waiters.append(waiter)
+            try:
+                await asyncio.wait_for(waiter, rules.patience_s)
+            except TimeoutError:
+                raise refusal(self.tally, "journal_full", "the journal is full") from None
+
+    def begin(self, call: Call) -> None:
+        """A call goes on its way. Raises Refused, as the rules say; ask `room` first."""
+        if self.trouble is not None or self.waiting_bytes > self.rules.buffer_bytes:
+            self._must_wait()
+        self.tally.begun += 1
+        self._open[call.key] = call
+        if self._has_no_place():
+            self._unwritten.add(call.key)
+            return
+        self._add_begun(call)
+        if self._timer is None and self._group is None:
+            self._timer = self._here().call_later(BEGUN_S, self._flush)
+
+    async def end(
+        self,
+        key: str,
+        attempts: tuple[Attempt, ...],
+        answer: Answer | None,
+        tool_outcomes: tuple[ToolOutcome, ...] = (),
+        decisions: tuple[Decision, ...] = (),
+    ) -> None:
+        """A call has ended. Returns when that is durable; raises LedgerError if it cannot be."""
+        loop = self._here()
+        call = self._open.pop(key, None)
+        ended = Ended(key, attempts, textless(answer), tool_outcomes, decisions)
+        self.tally.ended += 1
+        if key in self._unwritten:
+            self._unwritten.discard(key)
+            if self._has_no_place():
+                self._lost += 1
+                self.tally.lost_records += 1
+                return
+            if call is not None:
+                self._add_begun(call)
+        self._add(ended)
+        if self.trouble is not None and (self._given_up or self.rules.unwritable == "degrade"):
+            self._ends.append((ended, call, None))
+            if self.rules.unwritable == "closed":
+                raise not_kept(self.trouble)
+            self.tally.undurable_records += 1
+            return
+        done = loop.create_future()
+        self._ends.append((ended, call, done))
+        if self._group is None and not self._urgent:
+            self._soon()
+        await done
+
+    async def close(self) -> None:
+        """Write what waits, and leave the journal to its readers."""
+        loop = self._here()
+        until_s = loop.time() + self.rules.patience_s
+        while (self._frames or self._group is not None) and loop.time() < until_s:
+            if self._group is None and not self._urgent:
+                self._soon()
+            await asyncio.sleep(0.001)
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(self.rules.patience_s)
+        if self._segment is not None:
+            self._segment.close()
+        if self._folder is not None:
+            self._folder.leave()
+        self._segment = self._folder = None
+
+    # -- the rules at a bound
+
+    def _must_wait(self) -> bool:
+        """At a bound: False to go on, True to wait; raises Refused."""
+        rules = self.rules
+        if self.trouble is not None:
+            if rules.unwritable == "closed":
+                raise refusal(
+                    self.tally, "journal_unwritable", f"no call can be kept: {self.trouble}"
+                )
+            return False
+        if rules.full == "refuse" or self.waiting_bytes > 4 * rules.buffer_bytes:
+            raise refusal(self.tally, "journal_full", "the journal is full")
+        return rules.full == "wait"
+
+    def _has_no_place(self) -> bool:
+        return (
+            self.trouble is not None
+            and self.rules.unwritable == "degrade"
+            and self.waiting_bytes > self.rules.buffer_bytes
+        )
+
+    # -- frames
+
+    def _add_begun(self, call: Call) -> None:
+        segment = self._segment or self._next_segment()
+        numbers = None
+        if call.blocks is not None and not self._sheds():
+            known, places = segment.known, list[int]()
+            for block in call.blocks:
+                held = known.get(block.digest)
+                if held is not None and (held[0] is block or alike(held[0], block)):
+                    places.append(held[1])
+                else:
+                    places.append(self._define(segment, block))
+            numbers = tuple(places)
+        self._add(Begun(replace(call, blocks=None), numbers))
+
+    def _sheds(self) -> bool:
+        if self.rules.full != "shed_blocks" or self.waiting_bytes <= self.rules.buffer_bytes:
+            return False
+        self.tally.shed_calls += 1
+        return True
+
+    def _define(self, segment: Segment, block: Block) -> int:
+        number = segment.defined
+        segment.defined += 1
+        segment.known[block.digest] = (block, number)
+        self._add(defined(number, block))
+        return number
+
+    def _add(self, record: Record) -> None:
+        segment = self._segment or self._next_segment()
+        framed = frame(encode(record), segment.seed)
+        self._frames.append(framed)
+        self.waiting_bytes += len(framed)
+
+    def _next_segment(self) -> Segment:
+        if self._folder is None:
+            self._folder = Folder(self._home, self._node)
+        self._numbers += 1
+        now_s = self._here().time()
+        self._segment = Segment(self._folder, self._numbers, self._before_bytes, now_s)
+        self._frames.append(self._segment.head)
+        self.waiting_bytes += len(self._segment.head)
+        return self._segment
+
+    # -- groups
+
+    def _here(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _soon(self) -> None:
+        """Flush when this turn of the loop is over, so that calls that end together go together."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._urgent = True
+        self._timer = self._here().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Hand everything that waits to the thread."""
+        self._timer, self._urgent = None, False
+        segment = self._segment
+        if self._group is not None or not self._frames or segment is None:
+            return
+        now_s, rules = self._here().time(), self.rules
+        raw = b"".join(self._frames)
+        segment.size_bytes += len(raw)
+        last = (
+            segment.size_bytes >= rules.segment_bytes
+            or segment.defined >= MOST_DEFINED
+            or now_s - segment.born_s >= rules.segment_s
+        )
+        sync = bool(self._ends)
+        if rules.sync == "interval":
+            sync = now_s - self._synced_s >= rules.interval_s
+            self._synced_s = now_s if sync else self._synced_s
+        if last:
+            self._before_bytes, self._segment = segment.size_bytes, None
+        group = Group(segment, raw, self._ends, sync=sync, last=last)
+        self._frames, self._ends = [], []
+        self._hand_over(group)
+
+    def _hand_over(self, group: Group) -> None:
+        self._group = group
+        if self._thread is None:
+            self._thread = Thread(
+                target=work,
+                args=(self._queue, self._here(), self.done),
+                name="journal",
+                daemon=True,
+            )
+            self._thread.start()
+        self._queue.put(group)
+
+    def done(self, group: Group, bad: OSError | None) -> None:
+        """The thread is through with a group."""
+        if group is not self._group:
+            return
+        if bad is not None:
+            self._failed(group, bad)
+            return
+        self._group = None
+        if self.trouble is not None:
+            self._recovered()
+        self.waiting_bytes -= len(group.raw)
+        self.tally.groups += 1
+        self.tally.written_bytes += len(group.raw)
+        for _, _, done in group.ends:
+            if done is not None and not done.done():
+                done.set_result(None)
+        if self._waiters and self.waiting_bytes <= self.rules.buffer_bytes // 2:
+            self._let_in()
+        if self._ends:
+            self._gather(len(group.ends))
+        elif self._frames and self._timer is None:
+            self._timer = self._here().call_later(BEGUN_S, self._flush)
+
+    def _gather(self, crowd: int) -> None:
+        if crowd < CROWD:
+            self._soon()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._urgent = True
+        self._timer = self._here().call_later(self.rules.gather_s, self._flush)
+
+    def _let_in(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for one in waiters:
+            if not one.done():
+                one.set_result(None)
+
+    # -- a disk that refuses
+
+    def _failed(self, group: Group, bad: OSError) -> None:
+        loop = self._here()
+        self.tally.failures += 1
+        self.trouble = bad.strerror or str(bad)
+        self._let_in()
+        if group.written:
+            group = self._write_again(group)
+        self._group = group
+        if self.rules.unwritable == "degrade":
+            self.tally.undurable_records += release((*group.ends, *self._ends), None)
+        elif self._patience is None:
+            self._patience = loop.call_later(self.rules.patience_s, self._give_up)
+        loop.call_later(self._retry_s, self._retry, group)
+        self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    def _retry(self, group: Group) -> None:
+        if self._group is group:
+            self._hand_over(group)
+
+    def _write_again(self, group: Group) -> Group:
+        """After a failed sync nobody knows what the disk has: all that is not done, anew."""
+        group.segment.close()
+        ends = [*group.ends, *self._ends]
+        self._frames, self._ends = [], []
+        self._segment = self._before_bytes = None
+        self.waiting_bytes = 0
+        segment = self._next_segment()
+        for ended, call, _ in ends:
+            if call is not None:
+                self._add_begun(call)
+            self._add(ended)
+        for call in self._open.values():
+            if call.key not in self._unwritten:
+                self._add_begun(call)
+        raw, self._frames = b"".join(self._frames), []
+        segment.size_bytes += len(raw)
+        return Group(segment, raw, ends, sync=True, last=False)
+
+    def _give_up(self) -> None:
+        """Ends that have waited long enough fail; their records stay, and are tried again."""
+        self._given_up = True
+        ends = [*(self._group.ends if self._group else ()), *self._ends]
+        release(ends, not_kept(self.trouble or ""))
+
+    def _recovered(self) -> None:
+        self._retry_s = FIRST_RETRY_S
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience, self._given_up = None, False
+        if self._lost:
+            why = self.trouble or ""
+            self.trouble = None
+            self._add(Lost(self._lost, why))
+            self._lost = 0
+        self.trouble = None
+
+    def forget(self) -> None:
+        """In a child after a fork: what is open and waits belongs to the parent."""
+        if self._group is not None:
+            self._group.segment.close()
+        if self._segment is not None:
+            self._segment.close()
+        if self._folder is not None:
+            self._folder.leave()
+        self._begin_afresh()
+
+
+def _forked() -> None:
+    for writer in _WRITERS:
+        writer.forget()
+
+
+os.register_at_fork(after_in_child=_forked)
