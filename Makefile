@@ -43,12 +43,12 @@ docs: .venv/core ## Write the generated pages of docs/reference
 # Stamps: pip runs again only when the pins, the version or the place have changed.
 .venv/core: .venv/python src/bursar/__init__.py
 	@echo "installing Bursar into .venv"
-	@$(PIP) -e .
+	@$(PIP) -e '.[gateway,demo]'
 	@touch $@
 
 .venv/dev: .venv/core
 	@echo "installing what the tests need into .venv"
-	@$(PIP) -e '.[tokens,dev]'
+	@$(PIP) -e '.[gateway,demo,dev]'
 	@touch $@
 
 .venv/lint: .venv/dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,16 @@ REAL = ["a 1", "b 2", "c 3", "d 4", "e 5"]
 )
 def test_left_out_lines_are_the_only_freedom(printed: list[str], same: bool) -> None:
     assert agrees(printed, REAL) is same
+
+
+def test_what_a_page_leaves_running_is_ended_with_it(tmp_path: Path) -> None:
+    page = "```console\n$ sleep 300 > /dev/null 2>&1 & echo $!\n```\n"
+    printed = [said for _, said in walk(page, tmp_path)]
+    place = Path("/proc") / printed[0][0] / "stat"
+    until = time.monotonic() + 10
+    while place.exists() and " Z " not in place.read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not place.exists() or " Z " in place.read_text()
 
 
 def test_rewriting_keeps_what_was_left_out() -> None:

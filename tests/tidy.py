@@ -53,6 +53,7 @@ VENDOR_ROOMS = ("bursar.price", "bursar.dialects", "bursar.ledger.engines")
 PORT_ROOMS = {
     "bursar.cli": "reads the settings, the terminal and today's date, and hands them down",
     "bursar.ledger.engines": "speaks to the database, which may be another machine",
+    "bursar.ledger.journal": "stands between processes: the clock, files that grow, a local socket",
     "bursar.gateway": "serves and calls over the network; implements the live ports",
     "bursar.sdk": "the live ports inside somebody's program",
     "bursar.state.redis": "counters on another machine",

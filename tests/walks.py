@@ -2,8 +2,9 @@
 
 A fence with a title (```toml title="ours.toml") is a file. A `console` fence holds commands behind
 `$ ` and what they print; a line `...` stands for lines left out. Each page is walked in a folder
-of its own that is also its home, so nothing of the machine is seen. `python tests/walks.py`
-writes what the commands print now into the pages.
+of its own that is also its home, so nothing of the machine is seen. What a page leaves running in
+the background (`command > log 2>&1 &`) is ended with it. `python tests/walks.py` writes what the
+commands print now into the pages.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_OUT = "..."
 FAULT = "this is a fault in Bursar"
+BACKGROUND = re.compile(r"[^&>]&(?![&>\d])")
 TIMEOUT_S = 60
 
 LENT = {
@@ -91,25 +95,33 @@ def plain(text: str) -> list[str]:
 def walk(text: str, folder: Path) -> Iterator[tuple[Step, list[str]]]:
     """Every command of a page with what it really prints."""
     environment = world(folder)
-    for fence in FENCE.finditer(text):
-        language, title, body = fence.groups()
-        if title:
-            (folder / title).parent.mkdir(parents=True, exist_ok=True)
-            (folder / title).write_text(body, encoding="utf-8")
-        if language != "console":
-            continue
-        for step in steps_of(body):
-            run = subprocess.run(
-                ["sh", "-c", step.command],
-                cwd=folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-            yield step, plain(run.stdout.decode("utf-8", "replace"))
+    groups: list[int] = []
+    try:
+        for fence in FENCE.finditer(text):
+            language, title, body = fence.groups()
+            if title:
+                (folder / title).parent.mkdir(parents=True, exist_ok=True)
+                (folder / title).write_text(body, encoding="utf-8")
+            if language != "console":
+                continue
+            for step in steps_of(body):
+                run = subprocess.Popen(
+                    ["sh", "-c", step.command],
+                    cwd=folder,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                if BACKGROUND.search(step.command):
+                    groups.append(run.pid)
+                said, _ = run.communicate(timeout=TIMEOUT_S)
+                yield step, plain(said.decode("utf-8", "replace"))
+    finally:
+        for group in groups:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def pieces(printed: list[str]) -> list[list[str]]:

@@ -20,9 +20,10 @@ from bursar.advisor import flags, suspects
 from bursar.advisor.analysis import BY, USAGE, Analysis
 from bursar.advisor.questions import REPORTS, report_sql
 from bursar.cli.app import app
+from bursar.gateway.settings.meanings import Section, sections
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import DIMENSIONS, load_sql
-from bursar.ledger.schema import SCHEMA_VERSION, TABLES
+from bursar.ledger.schema import DERIVED, SCHEMA_VERSION, TABLES
 from bursar.model.errors import BursarError, NotFound
 
 WRITTEN = "<!-- Written by `make docs`; change src/bursar/reference.toml or the code instead. -->\n"
@@ -56,6 +57,7 @@ def pages(docs: Path, told: Meanings) -> dict[str, str]:
         "reports.md": reports_page(told["reports"]),
         "json.md": json_page(told["json"]),
         "settings.md": settings_page(told),
+        "bursar-yaml.md": gateway_page(sections()),
         "schema.md": schema_page(told["tables"], told["columns"]),
         "index.md": index_page(docs),
     }
@@ -197,7 +199,8 @@ def json_page(told: dict[str, str]) -> str:
     matched("json", Analysis.__struct_fields__, dict.fromkeys(heads, ""))
     intro = (
         "`bursar analyze PATH --json`, and `bursar demo --json`, print one object. The names are"
-        " stable: more may come, none is renamed. `by.*` stands for "
+        " stable: more may come, none is renamed. A live demo adds `generated`, which is true, and"
+        " `bill`: the simulator's invoice beside the ledger's sum. `by.*` stands for "
         + ", ".join(f"`by.{name}`" for name in BY)
         + ".\n"
     )
@@ -231,11 +234,34 @@ def settings_page(told: Meanings) -> str:
 
     return page(
         "Settings",
-        "Bursar has no configuration file. Nothing is sent anywhere.\n",
+        "Only the gateway has a settings file, [bursar.yaml](bursar-yaml.md). Nothing else is"
+        " configured, and nothing is sent anywhere but to the providers.\n",
         "## Environment variables\n\n" + table(("variable", "meaning"), rows("settings")),
         "## Files\n\n" + table(("place", "holds"), rows("places")),
         "## Exit codes\n\n" + table(("code", "means"), rows("exits")),
     )
+
+
+def gateway_page(parts: Iterable[Section]) -> str:
+    """Every setting of `bursar.yaml`, from the texts under the fields of its structs."""
+    intro = (
+        "The settings of `bursar serve`. Everything is optional; what stands in the file and not"
+        " here is refused, with its line. `bursar check` says in plain words what a file means."
+        " [How to write one](../howto/gateway-settings.md) has a full example.\n\n"
+        "A *duration* is `250ms`, `30s`, `5m`, `1h`, `7d` or a number of seconds; a *size* is"
+        " `64KiB`, `8MiB`, `2MB` or a number of bytes; a *time* is `2027-01-31` or"
+        " `2027-01-31T12:00:00Z`, in UTC. Patterns are those of a shell: `*`, `?`, `[ab]`, case"
+        " and all. Words such as `no` and `on` are words. Anchors, tags and second documents are"
+        " not read. A key is never written into the file, only where it is: `env:NAME` or"
+        " `file:/path`.\n"
+    )
+    found: list[str] = []
+    for one in parts:
+        rows = [(f"`{row.name}`", row.kind, row.default, row.says) for row in one.settings]
+        head = ("setting", "is", "default", "meaning")
+        title = f"`{one.path}`" if one.path else "The file"
+        found.append(f"## {title}\n\n{one.says}\n\n" + table(head, rows))
+    return page("bursar.yaml", intro, *found)
 
 
 # -- schema
@@ -250,7 +276,8 @@ def schema_page(tables: dict[str, str], columns: dict[str, dict[str, str]]) -> s
     )
     sections: list[str] = []
     used: set[str] = set()
-    for name, kinds in TABLES.items():
+    for name, stored in TABLES.items():
+        kinds = stored | {one: kind for one, (kind, _) in DERIVED.get(name, {}).items()}
         told = {one: columns[SHARED][one] for one in kinds if one in columns[SHARED]}
         used |= told.keys() - columns.get(name, {}).keys()
         told |= columns.get(name, {})
@@ -271,6 +298,7 @@ def index_page(docs: Path) -> str:
         ("[Reports](reports.md)", "every named report and its columns"),
         ("[The JSON of an analysis](json.md)", "field by field"),
         ("[Settings](settings.md)", "environment variables, files, exit codes"),
+        ("[bursar.yaml](bursar-yaml.md)", "every setting of the gateway"),
         ("[The ledger's tables](schema.md)", "for questions of your own in SQL"),
     ]
     parts = [table(("page", "holds"), written)]

@@ -169,7 +169,7 @@ ERRORS = [
     (("report", "costs", "-l", "nope"), "there is no ledger"),
     (("report", "nope", "-l", "prod"), ", ".join(REPORTS)),
     (("report", "costs", "--by", "x;y", "-l", "prod"), "nothing to group or filter by"),
-    (("show", "nope", "-l", "prod"), "there is no session 'nope'"),
+    (("show", "nope", "-l", "prod"), "there is no session or request 'nope'"),
     (("show", "good", "-l", "prod"), "begins several sessions: good-0"),
     (("show", "\x1b[31m", "-l", "prod"), "there is no session"),
     (("price", "/no/such/file"), "No such file"),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
-from bursar.cli import analyzing, demo, prices, reading
+from bursar.cli import analyzing, demo, gateway, prices, reading, serving, simulating
 from bursar.cli.screen import CONTROL
 from bursar.model.errors import BursarError
 
@@ -27,6 +27,9 @@ analyzing.add_commands(app)
 reading.add_commands(app)
 prices.add_commands(app)
 demo.add_commands(app)
+gateway.add_commands(app)
+serving.add_commands(app)
+simulating.add_commands(app)
 
 
 def _version(asked: bool) -> None:

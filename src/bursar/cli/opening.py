@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bursar.ledger.engines.duck import Duck
+from bursar.ledger.journal.keeper import SOCKET, has_journals, ledger_of, take_in
+from bursar.ledger.journal.remote import RemoteDuck, kept_ledger
 from bursar.ledger.reports import Scope, scope_of
 from bursar.model.errors import BadInput, LedgerError
 from bursar.price.book import Book, load_book
@@ -59,19 +61,37 @@ def ledger_path(name: str | None) -> Path:
 
 @contextmanager
 def opened(name: str | None, *, create: bool = False) -> Generator[Duck]:
-    """A ledger that is closed again. Unless `create`, it must exist."""
+    """A ledger that is closed again. Unless `create`, it must exist.
+
+    Where `bursar serve` keeps it, it is asked across the keeper's socket. Where nobody does,
+    journals that lie there are taken in first.
+    """
     path = ledger_path(name)
     _refuse_foreign(path)
-    if not create and not path.exists():
-        raise LedgerError(
-            f"there is no ledger at {path}",
-            mend="import something first: bursar import PATH",
-        )
-    duck = Duck(path)
+    duck = kept_ledger(home() / SOCKET, path)
+    if duck is None:
+        waiting = _has_journals_for(path)
+        if not create and not waiting and not path.exists():
+            raise LedgerError(
+                f"there is no ledger at {path}",
+                mend="import something first: bursar import PATH",
+            )
+        duck = Duck(path)
+        if waiting:
+            take_in(home(), duck, open_book())
     try:
+        if create and isinstance(duck, RemoteDuck):
+            duck.refuse_change()
         yield duck
     finally:
         duck.close()
+
+
+def _has_journals_for(path: Path) -> bool:
+    """Whether journals wait that belong to this ledger."""
+    if not has_journals(home()):
+        return False
+    return (ledger_of(home()) or ledger_path(None)).resolve() == path.resolve()
 
 
 def _refuse_foreign(path: Path) -> None:

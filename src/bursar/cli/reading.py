@@ -8,7 +8,14 @@ import msgspec
 import typer
 
 from bursar.advisor.analysis import analyse
-from bursar.advisor.questions import REPORTS, find_session, run_report, session_list, waterfall
+from bursar.advisor.questions import (
+    REPORTS,
+    find_request,
+    find_session,
+    run_report,
+    session_list,
+    waterfall,
+)
 from bursar.cli.analyzing import AsJson, Ledger, Since, Until, Where
 from bursar.cli.opening import asked_scope, open_book, opened
 from bursar.cli.screen import Screen, money, number
@@ -26,6 +33,7 @@ Examples:
 
   bursar sessions --limit 5
   bursar show 2b9d8116-e1de-4038-a101-5fd575fdcb0e
+  bursar show req_011CSHoEeqs5C35K2UUqR7Fy
 """
 LISTED_BLOCKS = 40
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many rows.")]
@@ -119,18 +127,25 @@ def sessions(
 
 
 def show(
-    session: Annotated[str, typer.Argument(help="A session's id, or enough of its start.")],
+    session: Annotated[
+        str,
+        typer.Argument(help="A session's id, or enough of its start; or a provider's request id."),
+    ],
     ledger: Ledger = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one session as a waterfall: each step, its blocks, its dollars."""
     with opened(ledger) as duck:
         fall = waterfall(duck, find_session(duck, session))
+        calls = [] if fall["session"].startswith(session) else find_request(duck, session)
+    fall["requests"] = [{one: row[one] for one in ("step", "n", "place")} for row in calls]
     if as_json:
         typer.echo(msgspec.json.encode(fall))
         return
     screen = Screen()
     screen.heading(f"Session {fall['session']}: {money(fall['cost_usd'])}, {fall['calls']} calls")
+    for call in calls:
+        screen.line(f"Request {session} is step {call['step']}, at {call['place']}")
     _print_steps(screen, fall["steps"])
     _print_blocks(screen, fall["blocks"])
 

@@ -1,0 +1,176 @@
+"""What the gateway says of itself: health, readiness and Prometheus' metrics.
+
+Metrics may name tenants, so beyond loopback they need the key of the settings. Nothing here shows a
+key or a prompt.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bursar.extras import prometheus
+from bursar.gateway.http.messages import Asked
+from bursar.gateway.kit import Kit
+from bursar.gateway.routes import Page, PageText
+from bursar.gateway.settings.checking import loopback
+from bursar.gateway.settings.keys import read_secret
+from bursar.gateway.tally import BUCKETS_MS, Counts, Labels, found, summed
+
+JSON = ((b"content-type", b"application/json"),)
+NANO = 1_000_000_000
+MS_PER_S = 1_000
+
+TAGS = "tags"
+"""Stands for the tags that the settings make labels of."""
+
+COUNTERS = (
+    ("calls", "bursar_calls", "Attempts by HTTP status.", (TAGS, "provider", "model", "status")),
+    (
+        "tokens",
+        "bursar_tokens",
+        "Units that providers billed, disjoint.",
+        (TAGS, "provider", "model", "unit"),
+    ),
+    (
+        "cost_nano",
+        "bursar_cost_usd",
+        "Cost in dollars, from dated prices; attempts without a price are not in it.",
+        (TAGS, "provider", "model"),
+    ),
+    (
+        "unpriced",
+        "bursar_unpriced_attempts",
+        "Attempts with counted units and no known price.",
+        ("provider", "model"),
+    ),
+    ("refused", "bursar_refused", "Requests that the gateway answered with an error.", ("kind",)),
+    ("left", "bursar_clients_left", "Clients that left before their answer ended.", ("fate",)),
+    (
+        "upstream_errors",
+        "bursar_upstream_errors",
+        "Calls that a provider did not answer to the end.",
+        ("provider", "kind"),
+    ),
+    (
+        "unread",
+        "bursar_unread_answers",
+        "Answers without a usage that can be believed.",
+        ("provider", "reason"),
+    ),
+    (
+        "undurable",
+        "bursar_undurable_answers",
+        "Answers given although the disk did not take their record in time.",
+        ("provider",),
+    ),
+    ("quarantined", "bursar_quarantined", "Calls that lack a required tag.", ("rule",)),
+    ("large", "bursar_large_requests", "Requests above the rule's alert size.", ("rule",)),
+)
+HISTOGRAMS = (
+    ("duration_ms", "bursar_call_duration_seconds", "From the request to the answer's end."),
+    ("first_byte_ms", "bursar_first_byte_seconds", "From the request to the answer's head."),
+)
+
+
+class Pages:
+    """The pages of one worker, which speak for all of them."""
+
+    def __init__(
+        self, kit: Kit, mine: Path, fresh: Callable[[], None], states: Callable[[], dict[str, int]]
+    ) -> None:
+        """`mine`: this worker's snapshot, which `fresh` writes now; `states`: gauges by name."""
+        self._kit = kit
+        self._mine = mine
+        self._fresh = fresh
+        self._states = states
+
+    def by_target(self) -> Mapping[bytes, Page]:
+        return {b"/health": self._health, b"/ready": self._ready, b"/metrics": self._metrics}
+
+    async def _health(self, _: Asked) -> PageText:
+        return 200, JSON, b'{"status":"ok"}'
+
+    async def _ready(self, _: Asked) -> PageText:
+        if self._kit.ready:
+            return 200, JSON, b'{"status":"ready"}'
+        return 503, JSON, b'{"status":"starting or stopping"}'
+
+    async def _metrics(self, asked: Asked) -> PageText:
+        if not may_read(self._kit, asked.header(b"authorization")):
+            return 404, JSON, b'{"error":"not found"}'
+        self._fresh()
+        total = summed(found(place) for place in self._mine.parent.glob("*.counts"))
+        kind, body = exposed(total, self._states(), self._kit.tally.tag_names)
+        return 200, ((b"content-type", kind),), body
+
+
+def may_read(kit: Kit, authorization: bytes | None) -> bool:
+    """Whether metrics are shown: with the key that the settings name, or else on loopback alone."""
+    settings = kit.desk.settings
+    if not settings.metrics.on:
+        return False
+    key = settings.metrics.key
+    if key is None:
+        return loopback(settings.listen.host)
+    secret = read_secret(key, kit.desk.options.environ)
+    if secret is None or authorization is None:
+        return False
+    return hmac.compare_digest(authorization, b"Bearer " + secret.reveal().encode())
+
+
+def exposed(
+    counts: Counts, states: Mapping[str, int], tag_names: tuple[str, ...] = ()
+) -> tuple[bytes, bytes]:
+    """(content type, page) in Prometheus' text format."""
+    tools = prometheus()
+
+    class Shown(tools.Collector):
+        def collect(self) -> Iterator[object]:
+            yield from _families(tools, counts, states, tag_names)
+
+    registry = tools.CollectorRegistry(auto_describe=False)
+    registry.register(Shown())
+    return tools.CONTENT_TYPE_LATEST.encode(), tools.generate_latest(registry)
+
+
+def _families(
+    tools: Any, counts: Counts, states: Mapping[str, int], tag_names: tuple[str, ...]
+) -> Iterator[object]:
+    for name, shown, what, labels in COUNTERS:
+        names = (*tag_names, *labels[1:]) if labels[0] == TAGS else labels
+        family = tools.CounterMetricFamily(shown, what, labels=names)
+        series: dict[Labels, int] = getattr(counts, name)
+        for values, count in series.items():
+            family.add_metric(values, count / NANO if name == "cost_nano" else count)
+        yield family
+    for name, shown, what in HISTOGRAMS:
+        family = tools.HistogramMetricFamily(shown, what, labels=("provider",))
+        buckets: dict[Labels, list[int]] = getattr(counts, name)
+        for values, row in buckets.items():
+            family.add_metric(values, _cumulative(row), row[-2] / MS_PER_S)
+        yield family
+    for name, state in states.items():
+        family = tools.GaugeMetricFamily(f"bursar_{name}", STATES[name])
+        family.add_metric((), state)
+        yield family
+
+
+STATES = {
+    "open_calls": "Calls under way in the worker that answers.",
+    "journal_waiting_bytes": "Records of the worker that answers which are not on disk yet.",
+    "journal_lost_records": "Records that a full or failing disk refused, in that worker.",
+    "journal_failures": "Writes that the disk refused, in that worker.",
+}
+
+
+def _cumulative(row: list[int]) -> list[tuple[str, int]]:
+    """(upper end in seconds, how many are below it), up to +Inf."""
+    ends = [*(str(end / MS_PER_S) for end in BUCKETS_MS), "+Inf"]
+    below, rows = 0, list[tuple[str, int]]()
+    for end, count in zip(ends, row[:-2], strict=True):
+        below += count
+        rows.append((end, below))
+    return rows

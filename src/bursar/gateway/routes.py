@@ -1,0 +1,133 @@
+"""The door: which requests are let in, and who answers them.
+
+`admit` sees the headers only, so that nobody without a key makes us read a body. `answer` is one of
+the four edges of the house where any fault is caught: a meter that fails must not fail the call
+with a traceback, and tells nothing of its inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import PurePath
+from traceback import extract_tb
+
+import msgspec
+
+from bursar.dialects.refusals import refusal_body
+from bursar.gateway.carriage import Carriage
+from bursar.gateway.endpoints import MESSAGES, Entrance, allowed_methods, endpoint_of
+from bursar.gateway.http.messages import Asked, Refusal
+from bursar.gateway.kit import Kit
+from bursar.gateway.order import order_of
+from bursar.gateway.passing import pass_through
+from bursar.gateway.settings import Holder
+from bursar.model.errors import BadInput, BursarError, Refused
+
+NOT_FOUND = 404
+WRONG_METHOD = 405
+
+PageText = tuple[int, tuple[tuple[bytes, bytes], ...], bytes]
+Page = Callable[[Asked], Awaitable[PageText]]
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """What `admit` found out, kept with the request."""
+
+    entrance: Entrance
+    holder: Holder
+
+
+class Gateway:
+    """Answers every request of a worker."""
+
+    def __init__(self, kit: Kit, pages: Mapping[bytes, Page]) -> None:
+        """`pages`: target -> what answers it without a key (`/health`, `/ready`, `/metrics`)."""
+        self._kit = kit
+        self._pages = pages
+
+    def admit(self, asked: Asked) -> Refusal | None:
+        """None: let in. Else the answer, sent at once."""
+        if asked.method == b"GET" and asked.target in self._pages:
+            return None
+        anthropic = asked.header(MESSAGES) is not None
+        entrance = endpoint_of(asked.method, asked.target, anthropic=anthropic)
+        dialect = "openai_chat" if entrance is None else entrance.endpoint.dialect
+        try:
+            if entrance is None:
+                raise _nowhere(asked)
+            asked.noted = Admitted(entrance, self._kit.desk.holder(asked.headers))
+        except Refused as refused:
+            return self._refusal(dialect, refused)
+        return None
+
+    async def answer(self, asked: Asked) -> None:
+        """The whole request is here."""
+        admitted = asked.noted
+        if not isinstance(admitted, Admitted):
+            status, headers, body = await self._pages[asked.target](asked)
+            asked.reply(status, headers, body)
+            return
+        dialect = admitted.entrance.endpoint.dialect
+        self._kit.tally.open += 1
+        try:
+            await self._carry(asked, admitted)
+        except Refused as refused:
+            self._refuse(asked, dialect, refused)
+        except BadInput as bad:
+            words = Refused(400, "bad_request", bad.message, mend=bad.mend)
+            self._refuse(asked, dialect, words)
+        except asyncio.CancelledError:
+            asked.cut()
+            raise
+        except Exception as fault:  # noqa: BLE001 - the edge: nothing of our inside goes out
+            tell(fault)
+            words = Refused(500, "gateway_fault", "a fault in the gateway; see its log")
+            self._refuse(asked, dialect, words)
+        finally:
+            self._kit.tally.open -= 1
+
+    async def _carry(self, asked: Asked, admitted: Admitted) -> None:
+        if not admitted.entrance.endpoint.metered:
+            await pass_through(self._kit, asked, admitted.entrance, admitted.holder)
+            return
+        order = order_of(self._kit, asked, admitted.entrance, admitted.holder)
+        await Carriage(self._kit, asked, order).run()
+
+    def _refuse(self, asked: Asked, dialect: str, refused: Refused) -> None:
+        if not asked.is_fresh:
+            asked.cut()
+            return
+        found = self._refusal(dialect, refused)
+        asked.reply(found.status, found.headers, found.body)
+
+    def _refusal(self, dialect: str, refused: Refused) -> Refusal:
+        self._kit.tally.add("refused", (refused.kind,))
+        words = f"{refused.message}; {refused.mend}" if refused.mend else refused.message
+        headers, body = refusal_body(dialect, refused.status, refused.kind, words)
+        return Refusal(refused.status, (*headers, *refused.headers), body)
+
+
+def tell(fault: Exception) -> None:
+    """A line for whoever runs the gateway: the kind of fault and its place, nothing of a call."""
+    last = extract_tb(fault.__traceback__)[-1]
+    place = f"{PurePath(last.filename).name}:{last.lineno}"
+    sys.stderr.write(f"bursar: a fault in the gateway: {type(fault).__name__} at {place}\n")
+
+
+def _nowhere(asked: Asked) -> BursarError:
+    allowed = allowed_methods(asked.target)
+    if allowed is not None:
+        return Refused(
+            WRONG_METHOD,
+            "wrong_method",
+            "this path is not served for this method",
+            headers=((b"allow", allowed),),
+        )
+    return Refused(
+        NOT_FOUND,
+        "unknown_path",
+        "this path is not served",
+        mend="use the paths of the OpenAI, Anthropic or Bedrock API, as in docs/howto/gateway.md",
+    )

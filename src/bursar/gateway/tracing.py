@@ -1,0 +1,50 @@
+"""W3C trace context: taken from the client, continued to the provider, kept with the call.
+
+Our own span takes the call's id, so that a trace leads to the ledger and back. What is malformed
+is ignored, as the recommendation asks.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+
+import msgspec
+
+HEADER = b"traceparent"
+STATE = b"tracestate"
+PATTERN = re.compile(rb"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+NO_TRACE = b"0" * 32
+NO_SPAN = b"0" * 16
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Where a call stands in somebody's trace."""
+
+    trace_id: str
+    parent_id: str
+    """The client's span."""
+    flags: str
+
+
+def trace_of(header: bytes | None) -> Trace | None:
+    """The client's trace, or None."""
+    found = PATTERN.match(header) if header else None
+    if found is None or found[1] == NO_TRACE or found[2] == NO_SPAN:
+        return None
+    return Trace(found[1].decode(), found[2].decode(), found[3].decode())
+
+
+def span_id_of(call_id: int) -> str:
+    """Our span: sixteen hex digits, never all zero."""
+    return f"{call_id or 1:016x}"
+
+
+def trace_id_of(call_id: int) -> str:
+    """A trace of our own, where the client has none: derived from the call's id."""
+    return blake2b(call_id.to_bytes(8, "big"), digest_size=16).hexdigest()
+
+
+def continued(trace: Trace, call_id: int) -> bytes:
+    """The header for the provider."""
+    return f"00-{trace.trace_id}-{span_id_of(call_id)}-{trace.flags}".encode()
