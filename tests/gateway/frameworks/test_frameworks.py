@@ -1,7 +1,8 @@
 """Agent frameworks and coding agents, unchanged, through the gateway: each an agent with a tool.
 
-Each lives in an environment of its own, which the test makes, or finds by its name in the folder
-that BURSAR_FRAMEWORKS names. Where nothing can be installed it skips, saying so.
+Each lives in an environment of its own, by its name in the folder that BURSAR_FRAMEWORKS names;
+what is not there is installed into it. They weigh gigabytes and come from other people's
+registries, so without that folder they are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from bursar.simulator.asking import Asked, tools_of
 from bursar.simulator.saying import Said, Use
 from tests.gateway.rig import KEY, Rig, running
 
-pytestmark = pytest.mark.slow
+FOLDER = os.environ.get("BURSAR_FRAMEWORKS")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        FOLDER is None, reason="set BURSAR_FRAMEWORKS to a folder for the frameworks' environments"
+    ),
+]
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = {
@@ -65,9 +72,11 @@ def rig_fixture(tmp_path: Path) -> Iterator[Rig]:
 
 
 @pytest.fixture(name="place", scope="module")
-def place_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("BURSAR_FRAMEWORKS")
-    return Path(named) if named else tmp_path_factory.mktemp("frameworks")
+def place_fixture() -> Path:
+    assert FOLDER is not None
+    place = Path(FOLDER)
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _run(command: list[str], limit_s: float, **how: Any) -> subprocess.CompletedProcess[str]:
