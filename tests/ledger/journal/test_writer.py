@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import msgspec
 import pytest
@@ -354,7 +356,7 @@ def test_a_full_buffer_does_what_the_rules_say(
     released = stuck(monkeypatch)
 
     async def run() -> None:
-        rules = Rules(full=full, buffer_bytes=4_000, patience_s=0.2)  # type: ignore[arg-type]
+        rules = Rules(full=full, buffer_bytes=4_000, patience_s=0.2, in_loop=False)  # type: ignore[arg-type]
         writer = Writer(tmp_path, "n", rules)
         calls = [asyncio.create_task(record(writer, n)) for n in range(20)]
         await asyncio.sleep(0.02)
@@ -426,3 +428,28 @@ def test_a_child_after_a_fork_has_a_journal_of_its_own(tmp_path: Path) -> None:
     entries, skips = read_all(tmp_path)
     assert not skips
     assert ids_of(entries) == sorted(f"id:{n}" for n in (1, 2, 10, 11, 20, 21))
+
+
+# -- in the loop or in the thread
+
+
+def test_a_quick_disk_is_written_to_in_the_loop_and_a_slow_one_in_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[bool] = []
+    pauses = iter((0.0, 0.01, 0.0, 0.0))
+
+    def sync(_fd: int) -> None:
+        where.append(current_thread() is main_thread())
+        time.sleep(next(pauses))
+
+    monkeypatch.setattr(segment_module, "sync_file", sync)
+
+    async def run() -> None:
+        writer = Writer(tmp_path, "n")
+        for number in range(3):
+            await record(writer, number)
+        await writer.close()
+
+    asyncio.run(run())
+    assert where == [True, True, False]

@@ -28,6 +28,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     segment_s: float = 600.0
     patience_s: float = 5.0
     """How long an end, or a call that waits for room, waits before it fails."""
+    in_loop: bool = True
+    """Commit in the event loop while the disk is quick, which halves the cost of a record; a disk
+    that stalls then holds up everything, once. False: always in the thread."""
     gather_s: float = 0.003
     """How long a group gathers when many calls end at once."""
 

@@ -12,9 +12,9 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from time import perf_counter
 
 from bursar.ledger.journal.frames import HEADER, frame, seed_of
 from bursar.ledger.journal.records import Ended, Opened, encode
@@ -114,7 +114,7 @@ class Segment:
 class Group:
     """Frames that are written, and made durable, together."""
 
-    __slots__ = ("ends", "last", "raw", "segment", "sync", "written", "written_bytes")
+    __slots__ = ("ends", "last", "raw", "segment", "sync", "sync_s", "written", "written_bytes")
 
     def __init__(
         self, segment: Segment, raw: bytes, ends: list[End], *, sync: bool, last: bool
@@ -127,6 +127,8 @@ class Group:
         """The segment is closed behind them."""
         self.written_bytes = 0
         self.written = False
+        self.sync_s = 0.0
+        """How long the disk took."""
 
     def commit(self) -> OSError | None:
         """Write the rest of the frames; what was written stays. The error that stopped it."""
@@ -137,7 +139,9 @@ class Group:
                 self.written_bytes += os.write(fd, view[self.written_bytes :])
             self.written = True
             if self.sync or self.last:
+                begun_s = perf_counter()
                 sync_file(fd)
+                self.sync_s = perf_counter() - begun_s
             if self.last:
                 self.segment.close()
         except OSError as bad:
@@ -159,17 +163,3 @@ def release(ends: Sequence[End], bad: LedgerError | None) -> int:
         else:
             done.set_exception(bad)
     return len(waiting)
-
-
-def work(
-    queue: SimpleQueue[Group | None],
-    loop: asyncio.AbstractEventLoop,
-    done: Callable[[Group, OSError | None], None],
-) -> None:
-    """The thread: one group after the other."""
-    while (group := queue.get()) is not None:
-        bad = group.commit()
-        try:
-            loop.call_soon_threadsafe(done, group, bad)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return

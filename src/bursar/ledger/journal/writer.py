@@ -1,9 +1,9 @@
 """Appends calls to this process's journal; the end of a call returns when it is durable.
 
-Records are framed in the event loop and written by one thread: a write and a sync for all that
-came meanwhile (group commit). Everything has a bound. What happens at a full buffer, or on a disk
-that refuses, is declared in `Rules` and counted in `Tally`; a record is never lost silently. After
-a fork the child begins a journal of its own.
+Records are framed in the event loop and written in groups: a write and a sync for all that came
+meanwhile, in the loop itself while the disk is quick, else by one thread. Everything has a bound.
+What happens at a full buffer, or on a disk that refuses, is declared in `Rules` and counted in
+`Tally`; a record is never lost silently. After a fork the child begins a journal of its own.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from weakref import WeakSet
 
 from msgspec.structs import replace
 
+from bursar.ledger.journal.committing import Committer
 from bursar.ledger.journal.frames import frame
 from bursar.ledger.journal.records import (
     Begun,
@@ -29,7 +28,7 @@ from bursar.ledger.journal.records import (
     textless,
 )
 from bursar.ledger.journal.rules import RULES, Rules, Tally, not_kept, refusal
-from bursar.ledger.journal.segment import End, Folder, Group, Segment, release, work
+from bursar.ledger.journal.segment import End, Folder, Group, Segment, release
 from bursar.model.block import Block
 from bursar.model.call import Call
 from bursar.model.entry import Answer, Attempt, Decision, ToolOutcome
@@ -60,8 +59,7 @@ class Writer:
         self.tally = Tally()
         self.trouble: str | None = None
         """Why the disk refuses; None while it does not."""
-        self._queue: SimpleQueue[Group | None] = SimpleQueue()
-        self._thread: Thread | None = None
+        self._committer = Committer(self.done, in_loop=self.rules.in_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._folder: Folder | None = None
         self._segment: Segment | None = None
@@ -77,6 +75,8 @@ class Writer:
         self._group: Group | None = None
         self._timer: asyncio.Handle | None = None
         self._urgent = False
+        self._crowd = 0
+        """Ends of the last group."""
         self._patience: asyncio.TimerHandle | None = None
         self._given_up = False
         self._retry_s = FIRST_RETRY_S
@@ -143,7 +143,7 @@ class Writer:
         done = loop.create_future()
         self._ends.append((ended, call, done))
         if self._group is None and not self._urgent:
-            self._soon()
+            self._gather()
         await done
 
     async def close(self) -> None:
@@ -157,9 +157,7 @@ class Writer:
         for timer in (self._timer, self._patience):
             if timer is not None:
                 timer.cancel()
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(self.rules.patience_s)
+        self._committer.close(self.rules.patience_s)
         if self._segment is not None:
             self._segment.close()
         if self._folder is not None:
@@ -273,24 +271,17 @@ class Writer:
 
     def _hand_over(self, group: Group) -> None:
         self._group = group
-        if self._thread is None:
-            self._thread = Thread(
-                target=work,
-                args=(self._queue, self._here(), self.done),
-                name="journal",
-                daemon=True,
-            )
-            self._thread.start()
-        self._queue.put(group)
+        self._committer.take(group, self._here(), healthy=self.trouble is None)
 
     def done(self, group: Group, bad: OSError | None) -> None:
-        """The thread is through with a group."""
+        """A group is through."""
         if group is not self._group:
             return
         if bad is not None:
             self._failed(group, bad)
             return
         self._group = None
+        self._crowd = len(group.ends)
         if self.trouble is not None:
             self._recovered()
         self.waiting_bytes -= len(group.raw)
@@ -302,12 +293,12 @@ class Writer:
         if self._waiters and self.waiting_bytes <= self.rules.buffer_bytes // 2:
             self._let_in()
         if self._ends:
-            self._gather(len(group.ends))
+            self._gather()
         elif self._frames and self._timer is None:
             self._timer = self._here().call_later(BEGUN_S, self._flush)
 
-    def _gather(self, crowd: int) -> None:
-        if crowd < CROWD:
+    def _gather(self) -> None:
+        if self._crowd < CROWD:
             self._soon()
             return
         if self._timer is not None:
