@@ -104,10 +104,11 @@ class Door:
             self._given = wanted
             self._news.notify_all()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the next asker."""
-        self._call.wait(timeout_s)
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the next asker; whether one came."""
+        came = self._call.wait(timeout_s)
         self._call.clear()
+        return came
 
     def _want(self) -> None:
         with self._news:

@@ -45,6 +45,8 @@ LOCK = "keeper.lock"
 SOCKET = "ledger.sock"
 LEDGER = "ledger"
 """The file beside the journals that names the ledger they belong to."""
+TICK_S = 0.2
+"""How soon a keeper that has nothing to do hears that it is to end."""
 MOST_ENTRIES = 1_500
 """Entries of one transaction."""
 HELD = "let the keeper that runs end first, or set another BURSAR_HOME"
@@ -64,8 +66,9 @@ PASSING = (BursarError, OSError, MemoryError, *TROUBLE, _Undo)
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How a keeper runs."""
 
-    interval_s: float = 0.5
-    """Time between two looks at the journals when there is little to do."""
+    interval_s: float = 2.0
+    """Time between two looks at the journals when there is little to do. A look costs a
+    transaction; whoever asks the ledger has one made at once."""
     niceness: int = 10
     memory_mb: int = 384
     threads: int = 2
@@ -323,10 +326,17 @@ def _keep(home: Path, duck: Duck, book: Book, pace: Pace, stop: Event) -> None:
             if keeper.behind:
                 continue
             door.give(wanted)
-            door.wait(pace.interval_s)
+            _pause(door, stop, pace.interval_s)
         keeper.drain()
     finally:
         door.close()
+
+
+def _pause(door: Door, stop: Event, pause_s: float) -> None:
+    """Until the time is over, somebody asks, or we are told to end."""
+    left_s = pause_s
+    while left_s > 0 and not stop.is_set() and not door.wait(min(left_s, TICK_S)):
+        left_s -= TICK_S
 
 
 def _bound(duck: Duck, pace: Pace) -> None:
