@@ -38,9 +38,16 @@ def _bare(part: Part) -> Part:
 
 
 def meaning(call: Neutral) -> Neutral:
-    """The call without the places where it was read, and without what the path says."""
+    """The call without the places where it was read, and without what the path says.
+
+    A schema without a name is called "answer" where the target must name it: that says nothing.
+    """
+    schema = call.schema
+    if schema is not None and not schema.name:
+        schema = msgspec.structs.replace(schema, name="answer")
     return msgspec.structs.replace(
         call,
+        schema=schema,
         model=None,
         stream=False,
         wants_usage=False,
