@@ -6,24 +6,20 @@ of AWS event streams. A stream that was cut is read as far as it goes; what is b
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-import struct
 import zlib
 from base64 import b64decode
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from bursar.dialects.eventstream import frame_size, is_sound, opened
 from bursar.dialects.wire import as_list, as_map, is_map, maps, parse, parse_or_none, text_of
 from bursar.model.errors import BadInput
 
 LARGEST_BODY_BYTES = 512 * 1024 * 1024
 """A compressed body that unfolds to more than this is refused."""
-PRELUDE = struct.Struct(">III")
-LARGEST_FRAME_BYTES = 32 * 1024 * 1024
 SSE_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 DONE = b"[DONE]"
 _DECODER = json.JSONDecoder()
@@ -60,7 +56,7 @@ def _of_bytes(raw: bytes) -> Frames:
     if raw[:2] == b"\x1f\x8b":
         raw = _unzipped(raw)
     raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if _is_event_stream(raw):
+    if frame_size(raw):
         return _event_stream(raw)
     bare = raw.lstrip()
     if bare.startswith(SSE_FIELDS):
@@ -179,46 +175,23 @@ def _named(event: Event, name: str | None) -> Event:
     return event
 
 
-def _is_event_stream(raw: bytes) -> bool:
-    if len(raw) < PRELUDE.size:
-        return False
-    size, headers, check = PRELUDE.unpack_from(raw)
-    return headers < size <= LARGEST_FRAME_BYTES and binascii.crc32(raw[:8]) == check
-
-
 def _event_stream(raw: bytes) -> Frames:
     out = Frames()
     place = 0
-    while place + PRELUDE.size <= len(raw):
-        size, headers_size, check = PRELUDE.unpack_from(raw, place)
+    while size := frame_size(raw, place):
         frame = raw[place : place + size]
-        whole = PRELUDE.size + headers_size + 4 <= size <= LARGEST_FRAME_BYTES
-        if not whole or binascii.crc32(frame[:8]) != check or len(frame) < size:
+        if len(frame) < size:
             break
-        if binascii.crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
+        if not is_sound(frame):
             out.notes.append(f"frame at byte {place} has a wrong checksum")
-        start = PRELUDE.size + headers_size
-        names = dict(_headers(frame[PRELUDE.size : start]))
+        names, content = opened(frame)
         name = names.get(":event-type") or names.get(":exception-type")
-        payload: Any = parse_or_none(frame[start:-4] or b"{}")
+        payload: Any = parse_or_none(content or b"{}")
         if is_map(payload):
             out.events.append(_unwrapped({name: as_map(payload)} if name else as_map(payload)))
         place += size
     out.cut = place < len(raw)
     return out
-
-
-def _headers(raw: bytes) -> Iterator[tuple[str, str]]:
-    """The headers of type string; another type ends the reading, since its length is its own."""
-    place = 0
-    while place < len(raw):
-        end = place + 1 + raw[place]
-        if raw[end : end + 1] != b"\x07":
-            return
-        size = int.from_bytes(raw[end + 1 : end + 3], "big")
-        name, value = raw[place + 1 : end], raw[end + 3 : end + 3 + size]
-        yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-        place = end + 3 + size
 
 
 def _unwrapped(event: Event) -> Event:

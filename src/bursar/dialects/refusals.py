@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bursar.dialects.translate.wires import frame, sse
+from bursar.dialects.translate.wires import framed, sse
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -119,7 +119,7 @@ def stream_error(dialect: str, kind: str, message: str) -> bytes:
     family = FAMILIES.get(dialect, "openai")
     if family == "bedrock":
         name = STREAM_EXCEPTIONS.get(status, "internalServerException")
-        return frame(name, {"message": message}, "exception")
+        return framed(name, {"message": message}, "exception")
     if family == "anthropic":
         return sse({"type": "error", "error": {"type": found, "message": message}}, "error")
     error = {"message": message, "type": found, "param": None, "code": kind}

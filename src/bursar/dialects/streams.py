@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-STREAM_TYPES = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+from bursar.dialects.eventstream import MEDIA_TYPE
+
+STREAM_TYPES = (b"text/event-stream", MEDIA_TYPE.encode())
 
 CLOSING: dict[str, tuple[bytes, re.Pattern[bytes]]] = {
     "openai_chat": (b"[DONE]", re.compile(rb"(?:^|\n)data: ?\[DONE\]")),

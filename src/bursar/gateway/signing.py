@@ -12,35 +12,26 @@ from bursar.extras import aws_signing
 from bursar.model.errors import BadInput
 
 SERVICE = "bedrock"
-SIGNED = (b"authorization", b"x-amz-date", b"x-amz-security-token")
-"""What a signature adds."""
 Headers = list[tuple[bytes, bytes]]
 
 
 class Signer:
     """Signs requests to one region with the credentials of this machine."""
 
-    def __init__(self, region: str, keys: tuple[str, str, str | None] | None = None) -> None:
-        """`keys` (id, secret, session token) stand in for the machine's own credentials."""
+    def __init__(self, region: str) -> None:
         self._region = region
-        self._keys = keys
         self._tools: Any = None
         self._credentials: Any = None
 
     async def open(self) -> None:
         """Find the credentials. Raises BadInput where there are none."""
         self._tools = await asyncio.to_thread(aws_signing)
-        self._credentials = await asyncio.to_thread(self._found)
+        self._credentials = await asyncio.to_thread(self._tools.Session().get_credentials)
         if self._credentials is None:
             raise BadInput(
                 "no AWS credentials were found for Bedrock",
                 mend="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
             )
-
-    def _found(self) -> Any:
-        if self._keys is not None:
-            return self._tools.Credentials(*self._keys)
-        return self._tools.Session().get_credentials()
 
     async def sign(self, method: bytes, url: str, headers: Headers, body: bytes) -> Headers:
         """The headers with a signature over them, the body and the host of `url`."""

@@ -7,7 +7,6 @@ is ignored, as the recommendation asks.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 
 import msgspec
 
@@ -38,11 +37,6 @@ def trace_of(header: bytes | None) -> Trace | None:
 def span_id_of(call_id: int) -> str:
     """Our span: sixteen hex digits, never all zero."""
     return f"{call_id or 1:016x}"
-
-
-def trace_id_of(call_id: int) -> str:
-    """A trace of our own, where the client has none: derived from the call's id."""
-    return blake2b(call_id.to_bytes(8, "big"), digest_size=16).hexdigest()
 
 
 def continued(trace: Trace, call_id: int) -> bytes:

@@ -20,7 +20,7 @@ from bursar.dialects.translate.crossing import (
 )
 from bursar.dialects.translate.neutral import NeutralAnswer
 from bursar.dialects.translate.telling import write_answer
-from bursar.dialects.translate.wires import frame, sse
+from bursar.dialects.translate.wires import framed, sse
 from bursar.model.errors import BadInput, BursarError, Refused
 from tests.dialects.translate.made import CONVERSE, MODEL, answers
 from tests.dialects.translate.page import ROWS
@@ -125,8 +125,8 @@ def _bytes(event: Any, target: str) -> bytes:
         return sse(event)
     if isinstance(event, dict) and len(event) == 1:
         ((name, payload),) = event.items()
-        return frame(name[:200], payload)
-    return frame("messageStart", event)
+        return framed(name[:200], payload)
+    return framed("messageStart", event)
 
 
 @pytest.mark.parametrize("target", TARGETS)

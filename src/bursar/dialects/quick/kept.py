@@ -7,13 +7,11 @@ images) gives the fields that stand at its ends. What was left out is noted, nev
 
 from __future__ import annotations
 
-import binascii
 import json
-import struct
 from collections import deque
 from typing import Any
 
-from bursar.dialects.frames import LARGEST_FRAME_BYTES, PRELUDE
+from bursar.dialects.eventstream import frame_size
 
 KEPT_BYTES = 4 * 1024 * 1024
 """What is kept of one answer."""
@@ -74,7 +72,7 @@ class Fold:
         head, tail = bytes(self._head), b"".join(self._tail)
         if not self.left_out_bytes:
             return head + tail
-        if _frame_at(head, 0):
+        if frame_size(head, 0):
             return _whole_frames(head) + _from_frame(tail)
         if head.lstrip()[:1] == b"{":
             return _ends_of_body(head, tail)
@@ -93,22 +91,9 @@ def _lines_after(tail: bytes) -> bytes:
     return tail[min(ends) :].lstrip() if ends else b""
 
 
-def _frame_at(raw: bytes, place: int) -> int:
-    """The size of the AWS frame that begins at a place; 0: none does."""
-    if len(raw) - place < PRELUDE.size:
-        return 0
-    try:
-        size, headers, check = PRELUDE.unpack_from(raw, place)
-    except struct.error:
-        return 0
-    if not PRELUDE.size + headers + 4 <= size <= LARGEST_FRAME_BYTES:
-        return 0
-    return size if binascii.crc32(raw[place : place + 8]) == check else 0
-
-
 def _whole_frames(head: bytes) -> bytes:
     place = 0
-    while (size := _frame_at(head, place)) and place + size <= len(head):
+    while (size := frame_size(head, place)) and place + size <= len(head):
         place += size
     return head[:place]
 
@@ -117,7 +102,7 @@ def _from_frame(tail: bytes) -> bytes:
     """From the first frame on. Its size is below 16 MiB, so that it begins with a zero byte."""
     place = tail.find(b"\0")
     while place >= 0:
-        if _frame_at(tail, place):
+        if frame_size(tail, place):
             return tail[place:]
         place = tail.find(b"\0", place + 1)
     return b""

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from bursar.dialects.translate.fields import Fields, malformed, not_carried
-from bursar.dialects.translate.neutral import Image, Json, Schema, Text
+from bursar.dialects.translate.neutral import Choice, Image, Json, Schema, Text, Tool
 from bursar.model.block import Mark
 
 HINTS = ("verbosity", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
@@ -129,6 +129,41 @@ def schema_fields(schema: Schema) -> Json:
     if schema.strict is not None:
         found["strict"] = schema.strict
     return found
+
+
+def read_function(function: Fields, at: str) -> Tool:
+    """A function that the model may call: in a field of its own in chat, the tool itself in
+    Responses."""
+    schema = function.schema("parameters")
+    found = Tool(
+        name=function.need("name"),
+        schema={"type": "object", "properties": {}} if schema is None else schema,
+        description=function.text("description") or "",
+        strict=function.flag("strict"),
+        at=at,
+    )
+    function.close()
+    return found
+
+
+def read_choice(fields: Fields, inside: str | None = None) -> Choice | None:
+    """`tool_choice`. `inside`: the field of a chosen function that holds its name."""
+    found = fields.take("tool_choice")
+    at = fields.to("tool_choice")
+    if found is None:
+        return None
+    if isinstance(found, str):
+        if found not in ("auto", "none", "required"):
+            raise malformed(at, f"unknown choice {found!r}")
+        return Choice("any" if found == "required" else found)
+    choice = Fields(found, at)
+    if choice.text("type") != "function":
+        raise not_carried(at, "only a function can be chosen")
+    named = choice if inside is None else choice.inner(inside)
+    name = named.need("name")
+    named.close()
+    choice.close()
+    return Choice("tool", name)
 
 
 def read_image(url: str, detail: str | None, mark: Mark, at: str) -> Image:

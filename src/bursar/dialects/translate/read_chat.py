@@ -12,7 +12,6 @@ from typing import Any
 from bursar.dialects.translate.fields import (
     Fields,
     Turns,
-    malformed,
     not_carried,
     read_body,
 )
@@ -20,7 +19,9 @@ from bursar.dialects.translate.kin import (
     REASONS,
     breakpoint_of,
     no_part,
+    read_choice,
     read_effort,
+    read_function,
     read_image,
     read_schema,
     read_settings,
@@ -31,7 +32,6 @@ from bursar.dialects.translate.neutral import (
     ASSISTANT,
     SYSTEM,
     USER,
-    Choice,
     Image,
     Json,
     Neutral,
@@ -68,7 +68,7 @@ def read_asked(body: bytes | Json) -> Neutral:
         turns=turns,
         last=last,
         tools=tuple(_read_tool(item, at) for at, item in fields.list("tools")),
-        choice=_read_choice(fields),
+        choice=read_choice(fields, "function"),
         max_tokens=old_limit if limit is None else limit,
         stops=fields.strings("stop"),
         schema=schema,
@@ -170,34 +170,6 @@ def _read_tool(item: Any, at: str) -> Tool:
     fields = Fields(item, at)
     if fields.text("type") not in (None, "function"):
         raise not_carried(at, "only function tools can be carried")
-    function = fields.inner("function")
-    schema = function.schema("parameters")
-    found = Tool(
-        name=function.need("name"),
-        schema={"type": "object", "properties": {}} if schema is None else schema,
-        description=function.text("description") or "",
-        strict=function.flag("strict"),
-        at=at,
-    )
-    function.close()
+    found = read_function(fields.inner("function"), at)
     fields.close()
     return found
-
-
-def _read_choice(fields: Fields) -> Choice | None:
-    found = fields.take("tool_choice")
-    at = fields.to("tool_choice")
-    if found is None:
-        return None
-    if isinstance(found, str):
-        if found not in ("auto", "none", "required"):
-            raise malformed(at, f"unknown choice {found!r}")
-        return Choice("any" if found == "required" else found)
-    choice = Fields(found, at)
-    if choice.text("type") != "function":
-        raise not_carried(at, "only a function can be chosen")
-    inner = choice.inner("function")
-    name = inner.need("name")
-    inner.close()
-    choice.close()
-    return Choice("tool", name)

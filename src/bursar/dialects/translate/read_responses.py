@@ -14,7 +14,9 @@ from bursar.dialects.translate.kin import (
     REASONS,
     breakpoint_of,
     no_part,
+    read_choice,
     read_effort,
+    read_function,
     read_image,
     read_schema,
     read_settings,
@@ -25,7 +27,6 @@ from bursar.dialects.translate.neutral import (
     ASSISTANT,
     SYSTEM,
     USER,
-    Choice,
     Image,
     Json,
     Neutral,
@@ -70,7 +71,7 @@ def read_asked(body: bytes | Json) -> Neutral:
         turns=turns,
         last=last,
         tools=tuple(_read_tool(item, at) for at, item in fields.list("tools")),
-        choice=_read_choice(fields),
+        choice=read_choice(fields),
         max_tokens=fields.whole("max_output_tokens"),
         schema=schema,
         json_object=json_object,
@@ -168,30 +169,4 @@ def _read_tool(item: Any, at: str) -> Tool:
     if kind != "function":
         raise not_carried(at, f"{kind!r} is a tool of OpenAI's own")
     fields.default("defer_loading", False)
-    schema = fields.schema("parameters")
-    found = Tool(
-        name=fields.need("name"),
-        schema={"type": "object", "properties": {}} if schema is None else schema,
-        description=fields.text("description") or "",
-        strict=fields.flag("strict"),
-        at=at,
-    )
-    fields.close()
-    return found
-
-
-def _read_choice(fields: Fields) -> Choice | None:
-    found = fields.take("tool_choice")
-    at = fields.to("tool_choice")
-    if found is None:
-        return None
-    if isinstance(found, str):
-        if found not in ("auto", "none", "required"):
-            raise malformed(at, f"unknown choice {found!r}")
-        return Choice("any" if found == "required" else found)
-    choice = Fields(found, at)
-    if choice.text("type") != "function":
-        raise not_carried(at, "only a function can be chosen")
-    name = choice.need("name")
-    choice.close()
-    return Choice("tool", name)
+    return read_function(fields, at)

@@ -33,7 +33,7 @@ from bursar.dialects.translate.telling import (
 )
 from bursar.dialects.translate.telling_responses import ResponsesWriter
 from bursar.dialects.translate.usage import anthropic_usage, chat_usage, tier_word
-from bursar.dialects.translate.wires import EVENT_STREAM, SERVER_SENT, frame, sse
+from bursar.dialects.translate.wires import EVENT_STREAM, SERVER_SENT, framed, sse
 
 DONE_LINE = b"data: [DONE]\n\n"
 
@@ -209,7 +209,7 @@ class ConverseWriter:
 
     def write(self, delta: Delta) -> bytes:
         if isinstance(delta, Begin):
-            return frame("messageStart", {"role": "assistant"})
+            return framed("messageStart", {"role": "assistant"})
         if isinstance(delta, Open):
             return self._open(delta)
         if isinstance(delta, More):
@@ -219,12 +219,12 @@ class ConverseWriter:
             pieces = [{name: text} for name, text in said.items() if text]
             return b"".join(self._delta(delta.place, {"reasoningContent": p}) for p in pieces)
         if isinstance(delta, Close):
-            return frame("contentBlockStop", {"contentBlockIndex": delta.place})
+            return framed("contentBlockStop", {"contentBlockIndex": delta.place})
         if isinstance(delta, Halt):
-            return frame("messageStop", {"stopReason": CONVERSE_STOPS[delta.stop]})
+            return framed("messageStop", {"stopReason": CONVERSE_STOPS[delta.stop]})
         if isinstance(delta, Done):
             counted = NeutralAnswer(usage=delta.usage, tier=delta.tier)
-            return frame("metadata", converse_tail(counted, self._back))
+            return framed("metadata", converse_tail(counted, self._back))
         return stream_error("bedrock_converse", delta.kind, delta.message)
 
     def _open(self, opened: Open) -> bytes:
@@ -232,7 +232,7 @@ class ConverseWriter:
         if opened.kind != "tool_use":
             return b""
         start = {"toolUse": {"toolUseId": opened.id, "name": opened.name}}
-        return frame("contentBlockStart", {"start": start, "contentBlockIndex": opened.place})
+        return framed("contentBlockStart", {"start": start, "contentBlockIndex": opened.place})
 
     def _more(self, more: More) -> bytes:
         kind = self._kinds.get(more.place)
@@ -243,7 +243,7 @@ class ConverseWriter:
         return self._delta(more.place, {"text": more.text})
 
     def _delta(self, place: int, delta: Json) -> bytes:
-        return frame("contentBlockDelta", {"delta": delta, "contentBlockIndex": place})
+        return framed("contentBlockDelta", {"delta": delta, "contentBlockIndex": place})
 
 
 WRITERS: dict[str, Callable[[Back], Writer]] = {

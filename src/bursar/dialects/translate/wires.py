@@ -7,13 +7,19 @@ checksum is wrong is not believed.
 
 from __future__ import annotations
 
-import binascii
 import re
-import struct
 from collections.abc import Iterator
 from typing import Any
 
-from bursar.dialects.frames import DONE, PRELUDE, Event
+from bursar.dialects.eventstream import (
+    MEDIA_TYPE,
+    PRELUDE,
+    frame,
+    frame_size,
+    is_sound,
+    opened,
+)
+from bursar.dialects.frames import DONE, Event
 from bursar.dialects.translate.fields import dumped
 from bursar.dialects.wire import as_map, is_map, parse_or_none
 from bursar.model.errors import BadInput
@@ -21,10 +27,8 @@ from bursar.model.errors import BadInput
 LARGEST_EVENT_BYTES = 16 * 1024 * 1024
 END_MARK: Event = {}
 """What a splitter gives for `data: [DONE]`."""
-_LENGTH = struct.Struct(">H")
-_CRC = struct.Struct(">I")
 _BLANK_LINE = re.compile(rb"\n\n|\r\n\r\n|\r\r")
-EVENT_STREAM = b"application/vnd.amazon.eventstream"
+EVENT_STREAM = MEDIA_TYPE.encode()
 SERVER_SENT = b"text/event-stream; charset=utf-8"
 
 
@@ -103,19 +107,17 @@ class FrameSplitter:
         """Events that are whole. Raises BadInput where a checksum or a length is wrong."""
         self._held += chunk
         while len(self._held) >= PRELUDE.size:
-            size, headers, check = PRELUDE.unpack_from(self._held)
-            whole = PRELUDE.size + headers + 4 <= size <= LARGEST_EVENT_BYTES
-            if not whole or binascii.crc32(self._held[:8]) != check:
+            size = frame_size(self._held, most=LARGEST_EVENT_BYTES)
+            if not size:
                 raise BadInput("the stream holds no AWS event frame where one should begin")
             if len(self._held) < size:
                 return
-            frame = bytes(self._held[:size])
+            whole = bytes(self._held[:size])
             del self._held[:size]
-            if binascii.crc32(frame[:-4]) != _CRC.unpack(frame[-4:])[0]:
+            if not is_sound(whole):
                 raise BadInput("a frame of the stream has a wrong checksum")
-            start = PRELUDE.size + headers
-            names = dict(_headers(frame[PRELUDE.size : start]))
-            yield _frame_event(names, parse_or_none(frame[start:-4] or b"{}"))
+            names, content = opened(whole)
+            yield _frame_event(names, parse_or_none(content or b"{}"))
 
     def rest(self) -> Iterator[Event]:
         """Nothing: a frame that is not whole is no event."""
@@ -132,36 +134,12 @@ def _frame_event(names: dict[str, str], payload: Any) -> Event:
     return {names.get(":event-type", ""): fields}
 
 
-def _headers(raw: bytes) -> Iterator[tuple[str, str]]:
-    """Headers of type string; another type ends the reading."""
-    place = 0
-    while place < len(raw):
-        end = place + 1 + raw[place]
-        if raw[end : end + 1] != b"\x07" or end + 3 > len(raw):
-            return
-        (size,) = _LENGTH.unpack_from(raw, end + 1)
-        name, value = raw[place + 1 : end], raw[end + 3 : end + 3 + size]
-        yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-        place = end + 3 + size
-
-
 def sse(payload: object, name: str = "") -> bytes:
     """One server-sent event."""
     head = b"event: " + name.encode() + b"\n" if name else b""
     return head + b"data: " + dumped(payload) + b"\n\n"
 
 
-def frame(name: str, payload: object, kind: str = "event") -> bytes:
+def framed(name: str, payload: object, kind: str = "event") -> bytes:
     """One frame of an AWS event stream. `kind` is `event` or `exception`."""
-    headers = b"".join(
-        bytes([len(key)]) + key + b"\x07" + _LENGTH.pack(len(value)) + value
-        for key, value in (
-            (f":{kind}-type".encode(), name.encode()),
-            (b":content-type", b"application/json"),
-            (b":message-type", kind.encode()),
-        )
-    )
-    body = dumped(payload)
-    head = struct.pack(">II", PRELUDE.size + len(headers) + len(body) + 4, len(headers))
-    text = head + _CRC.pack(binascii.crc32(head)) + headers + body
-    return text + _CRC.pack(binascii.crc32(text))
+    return frame(kind, name, dumped(payload))

@@ -126,10 +126,6 @@ class Journal:
             for number, trail in self._trails.items()
         }
 
-    @property
-    def open_calls(self) -> int:
-        return len(self._open)
-
     def read(self, most: int) -> Iterator[Item]:
         """What has come since, at most about `most` entries."""
         self.behind = False

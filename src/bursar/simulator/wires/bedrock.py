@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
+from bursar.dialects.eventstream import MEDIA_TYPE, frame
 from bursar.dialects.wire import as_list, at, text_of
 from bursar.simulator.asking import Asked
-from bursar.simulator.eventstream import MEDIA_TYPE, frame
 from bursar.simulator.signing import access_key_of
 from bursar.simulator.wires.openai import JSON, bearer
 from bursar.simulator.wires.reply import (

@@ -10,9 +10,9 @@ import re
 from base64 import b64encode
 from typing import Any
 
+from bursar.dialects.eventstream import MEDIA_TYPE, frame
 from bursar.dialects.wire import text_of
 from bursar.simulator.asking import Asked
-from bursar.simulator.eventstream import MEDIA_TYPE, frame
 from bursar.simulator.wires.anthropic import MessagesWire, message, message_events, message_usage
 from bursar.simulator.wires.bedrock import (
     LATENCY_MS,
