@@ -277,3 +277,42 @@ def test_any_json_is_read_or_refused(body: Any) -> None:
             with suppress(BadInput):
                 reading = read_response(raw, dialect)
                 assert reading.usage is None or reading.usage.prompt >= 0
+
+
+TOOL_ITEMS = ("function_call", "custom_tool_call", "local_shell_call", "computer_call")
+PLAIN_ITEMS = ("message", "reasoning", "web_search_call", "mcp_call", "code_interpreter_call")
+
+
+@given(st.lists(st.sampled_from(TOOL_ITEMS + PLAIN_ITEMS), max_size=4), st.booleans())
+def test_a_responses_answer_that_asks_for_a_tool_stops_for_it(kinds: list[str], cut: bool) -> None:
+    """As chat says it. What ran at the provider is no request, nor is a call with its result."""
+    items: list[dict[str, object]] = [
+        {"type": kind, "call_id": f"c{n}", "name": "f", "arguments": "{}"}
+        for n, kind in enumerate(kinds)
+    ]
+    body: dict[str, object] = {
+        "object": "response",
+        "status": "incomplete" if cut else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "error": None,
+        "output": items,
+        "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+    }
+    asks = bool(set(kinds) & set(TOOL_ITEMS))
+    expected = "max_tokens" if cut else "tool_use" if asks else "end"
+    last = {"type": "response.incomplete" if cut else "response.completed", "response": body}
+    for raw in (body, [{"type": "response.created", "response": body | {"output": []}}, last]):
+        assert read_response(raw, "openai_responses").stop == expected
+    done = [{"type": f"{kind}_output", "call_id": f"c{n}"} for n, kind in enumerate(kinds)]
+    answered = read_response(body | {"output": [*items, *done]}, "openai_responses")
+    assert answered.stop == ("max_tokens" if cut else "end")
+
+
+@given(st.lists(st.sampled_from(["response.created", "response.in_progress"]), max_size=3))
+def test_an_error_event_is_seen_beside_states_without_error(kinds: list[str]) -> None:
+    """Every state of a response says `error: null`."""
+    state = {"object": "response", "status": "in_progress", "error": None, "output": []}
+    events: list[dict[str, object]] = [{"type": kind, "response": state} for kind in kinds]
+    events.append({"type": "error", "code": "server_error", "message": "no luck"})
+    reading = read_response(events, "openai_responses")
+    assert (reading.stop, reading.usage) == ("error", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.dialects.lens import read_response, read_usage
-from bursar.dialects.usages import counted
+from bursar.dialects.usages import SUSPECT, counted
 from bursar.model.errors import BadUsage
 from bursar.model.usage import Usage
 
@@ -125,6 +126,119 @@ def test_exclusive_counts_are_kept(i: int, r: int, short: int, long: int, o: int
     assert usage == Usage(
         input=i, cache_read=r, cache_write_5m=short, cache_write_1h=long, output=o
     )
+
+
+lives = st.dictionaries(
+    st.sampled_from(["5m", "1h", "30m", "12h", "24h", "forever", "9" * 40]), counts, max_size=5
+)
+
+
+def _places(split: dict[str, int], only: str | None) -> Usage:
+    """Where each lifetime belongs: two have fields, the others are units of their own."""
+    told = {life: number for life, number in split.items() if number}
+    if set(told) == {only}:
+        told = {"5m": sum(told.values())}
+    other: dict[str, int] = {}
+    for life in told.keys() - {"5m", "1h"}:
+        unit = f"cache_write_{life if len(life) < 6 and life[0].isdigit() else 'unknown'}"
+        other[unit] = other.get(unit, 0) + told[life]
+    return Usage(cache_write_5m=told.get("5m", 0), cache_write_1h=told.get("1h", 0), other=other)
+
+
+def _raws(
+    split: dict[str, int], fresh: int, read: int, output: int, whole: bool
+) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """The same counts as each dialect spells them that tells lifetimes apart."""
+    written = sum(split.values())
+    by_name = {f"ephemeral_{life}_input_tokens": number for life, number in split.items()}
+    anthropic: dict[str, Any] = {
+        "input_tokens": fresh,
+        "output_tokens": output,
+        "cache_read_input_tokens": read,
+        "cache_creation": by_name,
+    }
+    converse: dict[str, Any] = {
+        "inputTokens": fresh,
+        "outputTokens": output,
+        "totalTokens": fresh + read + written + output,
+        "cacheReadInputTokens": read,
+        "cacheDetails": [{"ttl": life, "inputTokens": n} for life, n in split.items()],
+    }
+    details: dict[str, Any] = {"cached_tokens": read, "cache_creation_token_details": by_name}
+    if whole:
+        anthropic["cache_creation_input_tokens"] = written
+        converse["cacheWriteInputTokens"] = written
+        details["cache_creation_tokens"] = written
+    yield anthropic, None
+    yield converse, "30m"
+    prompt = fresh + read + written
+    yield (
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": output,
+            "total_tokens": prompt + output,
+            "prompt_tokens_details": details,
+        },
+        None,
+    )
+
+
+@given(lives, counts, counts, counts, st.booleans())
+def test_cache_writes_of_any_lifetime_are_told_apart_and_none_is_lost(
+    split: dict[str, int], fresh: int, read: int, output: int, whole: bool
+) -> None:
+    for raw, only in _raws(split, fresh, read, output, whole):
+        usage, _ = read_usage(raw)
+        rest = Usage(input=fresh, cache_read=read, output=output)
+        assert usage == rest + _places(split, only)
+
+
+@given(lives, counts)
+def test_writes_without_a_lifetime_have_the_usual_one(split: dict[str, int], more: int) -> None:
+    for raw, only in _raws(split, 7, 0, 1, True):
+        if "inputTokens" in raw:
+            raw["cacheWriteInputTokens"] += more
+            raw["totalTokens"] += more
+        elif "input_tokens" in raw:
+            raw["cache_creation_input_tokens"] += more
+        else:
+            raw["prompt_tokens_details"]["cache_creation_tokens"] += more
+            raw["prompt_tokens"] += more
+            raw["total_tokens"] += more
+        usage, _ = read_usage(raw)
+        told = _places(split, only) + Usage(cache_write_5m=more)
+        assert usage == Usage(input=7, output=1) + told
+
+
+def _texts(raw: Any) -> Any:
+    """The same with each number in quotes."""
+    if isinstance(raw, dict):
+        return {key: _texts(value) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_texts(one) for one in raw]
+    return str(int(raw)) if type(raw) in (int, float) else raw
+
+
+def _has_text(raw: Any) -> bool:
+    parts = raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ()
+    return (isinstance(raw, str) and raw.isdecimal()) or any(map(_has_text, parts))
+
+
+@given(st.sampled_from(GOLDEN))
+def test_digits_in_quotes_are_read_and_said_to_be_suspect(row: dict[str, Any]) -> None:
+    named = {"provider": row.get("provider")}
+    plain, quoted = (
+        counted(raw, row["dialect"], **named) for raw in (row["raw"], _texts(row["raw"]))
+    )
+    assert quoted.usage == plain.usage
+    assert any(note.startswith(SUSPECT) for note in quoted.notes)
+    assert any(note.startswith(SUSPECT) for note in plain.notes) <= _has_text(row["raw"])
+
+
+@pytest.mark.parametrize("text", ["1" * 40, "0" * 5_000, "1.0", "-1", "", " ", "1e3", "0x1"])
+def test_other_texts_are_no_counts(text: str) -> None:
+    with pytest.raises(BadUsage):
+        counted({"prompt_tokens": text, "completion_tokens": 1})
 
 
 json_values = st.recursive(

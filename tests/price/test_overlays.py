@@ -216,3 +216,21 @@ def test_the_page_shows_a_file_that_is_accepted(tmp_path: Path) -> None:
     file.write_text(example, encoding="utf-8")
     overlay = read_overlay(file)
     assert (len(overlay.prices), len(overlay.discounts), len(overlay.profiles)) == (2, 1, 1)
+
+
+def test_a_cache_write_of_another_lifetime_has_the_price_that_names_it(
+    home: Path, tmp_path: Path
+) -> None:
+    """No other lifetime stands in for it, and it counts towards the long-context threshold."""
+    row = '[[price]]\nprovider = "acme"\nmodel = "{}"\nfrom = 2026-01-01\ninput = "1"\n'
+    named = 'other.cache_write_12h = "3"\ntier = [{above = 1000, input = "2"}]\n'
+    book = book_with(home, tmp_path, row.format("long") + named + row.format("short"))
+    usage = Usage(input=100, other={"cache_write_12h": 500})
+    assert book.price("acme", "long", usage, AT).cost_nano == 100 * 1_000 + 500 * 3_000
+    prompt = Usage(input=600, other={"cache_write_12h": 500})
+    assert book.price("acme", "long", prompt, AT).cost_nano == 600 * 2_000 + 500 * 3_000
+    for owner in (("acme", "short"), ("anthropic", "claude-sonnet-4-6"), ("openai", "gpt-5.6")):
+        priced = book.price(*owner, usage, AT)
+        assert priced.cost_nano is None
+        assert "no price is known for cache_write_12h" in (priced.unpriced_reason or "")
+        assert book.cost_nano(*owner, usage, AT)[0] is None

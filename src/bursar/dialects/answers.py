@@ -87,6 +87,16 @@ STOP_PLACES = paths(
     "details.finish_reason",
     "status",
 )
+STATUS = ("status",)
+"""Where a Responses answer says `completed`, also when it asks for a tool."""
+TOOL_STOP = "tool_use"
+ASKING = frozenset(
+    (
+        *("function_call", "custom_tool_call", "local_shell_call", "shell_call"),
+        *("apply_patch_call", "computer_call", "mcp_approval_request"),
+    )
+)
+"""Items of a Responses answer that wait for the client. Other calls ran at the provider."""
 MODEL_PLACES = paths(
     "trace.promptRouter.invokedModelId", "model", "modelVersion", "response.model", "modelId"
 )
@@ -183,8 +193,16 @@ def stop_of(body: dict[str, Any]) -> str | None:
         if type(word) is int and path[-1] == "finishReason":
             word = GEMINI_STOPS.get(word)
         if isinstance(word, str) and word:
-            return STOPS.get(word.lower(), word)
+            stop = STOPS.get(word.lower(), word)
+            return TOOL_STOP if stop == "end" and path == STATUS and _asks(body) else stop
     return "error" if body.get("error") else None
+
+
+def _asks(body: dict[str, Any]) -> bool:
+    """Whether a Responses answer ends with the client's turn: a tool call without its result."""
+    items = maps(body.get("output"))
+    given = {one.get("call_id") for one in items if str(one.get("type")).endswith("_output")}
+    return any(one.get("type") in ASKING and one.get("call_id") not in given for one in items)
 
 
 def price_class_of(body: Mapping[str, Any], dialect: str) -> str:

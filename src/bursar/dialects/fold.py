@@ -146,7 +146,7 @@ def fold_responses(events: list[Event]) -> Folded:
             deltas = [event for event in events if str(event.get("type")).endswith("text.delta")]
             text = _joined([event.get("delta") for event in deltas])
             body["output"] = [{"type": "message", "role": "assistant", "content": text}]
-    if "error" not in body and (error := _error_in(events)):
+    if not body.get("error") and (error := _error_in(events)):
         body["error"] = error
     return Folded(body=body, final=final, ended=final)
 

@@ -31,11 +31,12 @@ def with_iterations(
     """The usage of all passes, and the passes as parts; no parts where there is only one pass."""
     if found is None:
         return None, ()
-    passes = [
-        (as_map(one), counted(one, ANTHROPIC).usage)
-        for one in maps(at(body, ("usage", "iterations")))
-        if any(key in one for key in ("input_tokens", "output_tokens"))
-    ]
+    passes: list[tuple[dict[str, Any], Usage]] = []
+    for one in maps(at(body, ("usage", "iterations"))):
+        if any(key in one for key in ("input_tokens", "output_tokens")):
+            read = counted(one, ANTHROPIC)
+            passes.append((as_map(one), read.usage))
+            notes += read.notes
     extra = [one for one in passes if one[0].get("type") != OWN_PASS]
     if not extra:
         return found.usage, ()

@@ -28,12 +28,12 @@ from bursar.dialects.messages import MessageReading, message_blocks, read_messag
 from bursar.dialects.requests import Prompt, read_request
 from bursar.dialects.sheet import Sheet
 from bursar.dialects.sniff import sniff_dialect, sniff_events, sniff_response
-from bursar.dialects.usages import Counted, counted, filled, holds_counts, read_usage
+from bursar.dialects.usages import Counted, counted, filled, holds_counts, number_of, read_usage
 from bursar.dialects.wire import as_list, as_map, at, first, maps, paths, text_of
 from bursar.model.block import Block
 from bursar.model.entry import STANDARD, Attempt, ToolUse
 from bursar.model.errors import BadInput, BadUsage
-from bursar.model.usage import Usage, count
+from bursar.model.usage import Usage
 
 __all__ = [
     "DIALECTS",
@@ -230,10 +230,11 @@ def _by_headers(body: dict[str, Any], headers: dict[str, str]) -> str:
 def _usage_of(
     body: dict[str, Any], dialect: str, measured: dict[str, Any], provider: str | None
 ) -> Counted | None:
+    notes: list[str] = []
     for path in USAGE_PLACES.get(dialect, ()):
         found = as_map(at(body, path))
         if not path:
-            found = _with_results(found)
+            found = _with_results(found, notes)
         if holds_counts(found, dialect):
             found = filled(found, dialect, measured)
             break
@@ -242,19 +243,21 @@ def _usage_of(
     if not holds_counts(found, dialect):
         return None
     try:
-        return counted(found, dialect, provider=provider)
+        read = counted(found, dialect, provider=provider)
     except BadUsage as bad:
         place = "/" + "/".join(path)
         mend = bad.mend or "check the body against what the provider sent"
         raise BadUsage(f"{place} of a {dialect} body: {bad.message}", mend=mend) from bad
+    return msgspec.structs.replace(read, notes=(*notes, *read.notes)) if notes else read
 
 
-def _with_results(body: dict[str, Any]) -> dict[str, Any]:
+def _with_results(body: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """Titan counts the tokens of each of its results."""
     results = maps(body.get("results"))
     if not results or "inputTextTokenCount" not in body:
         return body
-    answer = sum(count(result.get("tokenCount") or 0, "tokenCount") for result in results)
+    counts = (result.get("tokenCount") or 0 for result in results)
+    answer = sum(number_of(one, "results.tokenCount", notes) for one in counts)
     return {**body, "totalOutputTextTokenCount": answer}
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bursar.model.errors import BadInput
+
 Json = object
 
 LIMIT_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -24,15 +26,16 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def with_fields(body: bytes, changes: Mapping[tuple[str, ...], Json]) -> bytes:
-    """The body with each value at its path (of one or two names). `body` is a checked object."""
+    """The body with each value at its path (of one or two names). `body` is a checked object.
+
+    Raises BadInput where a path leads through something that is no object.
+    """
     fields: dict[str, bytes | msgspec.Raw] = dict(_fields(body))
     for path, value in changes.items():
         if len(path) == 1:
             fields[path[0]] = msgspec.json.encode(value)
             continue
-        inner: dict[str, bytes | msgspec.Raw] = {}
-        if path[0] in fields:
-            inner.update(_fields(fields[path[0]]))
+        inner: dict[str, bytes | msgspec.Raw] = dict(_inner(fields, path[0]))
         inner[path[1]] = msgspec.json.encode(value)
         fields[path[0]] = _written(inner)
     return _written(fields)
@@ -57,7 +60,19 @@ def _holds(fields: Mapping[str, msgspec.Raw], path: tuple[str, ...]) -> bool:
     found = fields.get(path[0])
     if found is None or len(path) == 1:
         return found is not None
-    return path[1] in _fields(found)
+    return path[1] in _inner(fields, path[0])
+
+
+def _inner(fields: Mapping[str, bytes | msgspec.Raw], name: str) -> Mapping[str, msgspec.Raw]:
+    """The fields of the object under a name; none where there is nothing, or null."""
+    found = fields.get(name)
+    if found is None or bytes(found) == b"null":
+        return {}
+    try:
+        return _fields(found)
+    except msgspec.ValidationError:
+        mend = "send an object, or leave it out"
+        raise BadInput(f"/{name} is not an object", mend=mend) from None
 
 
 def model_of(body: bytes) -> str | None:

@@ -62,6 +62,7 @@ STATUS_OF_KIND = {
     **dict.fromkeys(("rate_limit_exceeded", "tokens", "requests"), 429),
     **dict.fromkeys(("overloaded_error", "serviceunavailableexception", "unavailable"), 503),
     **dict.fromkeys(("invalid_request_error", "validationexception", "bad_request"), 400),
+    **dict.fromkeys(("blocked_key", "expired_key", "unknown_key"), 401),
     **dict.fromkeys(("insufficient_quota", "billing_error", "budget_exceeded"), 402),
     **dict.fromkeys(("timeout_error", "modeltimeoutexception", "timeout"), 408),
     **dict.fromkeys(("modelstreamerrorexception", "modelerrorexception", "upstream_cut"), 424),

@@ -50,8 +50,13 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """All cache writes, whatever their lifetime."""
     write_5m: Paths = ()
     write_1h: Paths = ()
+    write_lives: Paths = ()
+    """Objects of `ephemeral_<lifetime>_input_tokens`: cache writes by lifetime."""
     write_list: Path = ()
     """A list of `{ttl, inputTokens}`: cache writes by lifetime."""
+    only_life: str | None = None
+    """A lifetime which is the only one of the models that have it, so that their writes have one
+    price. Beside others it is a lifetime of its own."""
     reasoning: Paths = ()
     total: Paths = ()
     more_prompt: Paths = ()
@@ -91,6 +96,7 @@ CHAT = Shape(
         *_details("prompt", "cache_write_tokens", "cache_creation_tokens"),
         *paths("cache_creation_input_tokens"),
     ),
+    write_lives=_details("prompt", "cache_creation_token_details"),
     reasoning=(*_details("completion", "reasoning_tokens"), *paths("reasoning_tokens")),
     total=paths("total_tokens"),
     parts=(
@@ -140,8 +146,7 @@ ANTHROPIC = Shape(
     answer=paths("output_tokens"),
     cache_read=paths("cache_read_input_tokens"),
     cache_write=paths("cache_creation_input_tokens"),
-    write_5m=paths("cache_creation.ephemeral_5m_input_tokens"),
-    write_1h=paths("cache_creation.ephemeral_1h_input_tokens"),
+    write_lives=paths("cache_creation"),
     reasoning=paths("output_tokens_details.thinking_tokens"),
     cache_inside=False,
     parts=(
@@ -158,6 +163,7 @@ CONVERSE = Shape(
     cache_read=paths("cacheReadInputTokens", "cacheReadInputTokenCount"),
     cache_write=paths("cacheWriteInputTokens", "cacheWriteInputTokenCount"),
     write_list=("cacheDetails",),
+    only_life="30m",
     total=paths("totalTokens"),
     cache_inside=False,
 )

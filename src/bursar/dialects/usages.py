@@ -9,6 +9,7 @@ since the parts are what is billed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,20 @@ from bursar.dialects.shapes import REASONING_APART, SHAPES, SHAPES_OF, Modality,
 from bursar.dialects.wire import Paths, as_map, at, first, maps
 from bursar.model.errors import BadUsage
 from bursar.model.usage import Usage, count
+
+SHORT, LONG = "5m", "1h"
+FIELDS = frozenset((SHORT, LONG))
+"""Lifetimes of cache writes with a field of their own in `Usage`. Any other is a unit
+`cache_write_<lifetime>` of `Usage.other`, which costs what a price list says of it, and has no
+price where none does."""
+LIFE = re.compile(r"\d{1,4}[smhd]")
+NAMELESS = "unknown"
+"""A lifetime that is none."""
+LIFE_PREFIX = "ephemeral_"
+LONGEST_TEXT = 32
+"""Letters of a count that is given as a text."""
+SUSPECT = "usage_suspect"
+"""How a note begins on counts that are read though something is odd about them."""
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +49,15 @@ class _Counts(msgspec.Struct, kw_only=True):
     prompt: int
     answer: int
     read: int
-    write: int
-    write_1h: int
+    writes: dict[str, int]
+    """Cache writes by lifetime; `5m` stands for the only or the usual lifetime as well."""
     reasoning: int
     more: int
     total: int | None
+
+    @property
+    def cached(self) -> int:
+        return self.read + sum(self.writes.values())
 
 
 def read_usage(
@@ -82,7 +101,7 @@ def counted(
     return Counted(
         usage=_disjoint(body, shape, counts, (cache_inside, reasoning_inside), notes),
         dialect=named,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -118,40 +137,81 @@ def _name_of(body: dict[str, Any], shape: Shape, dialect: str | None) -> str:
     return "openai_embeddings" if embeds else shape.dialect
 
 
-def _tally(body: dict[str, Any], places: Paths) -> int | None:
+def _tally(body: dict[str, Any], places: Paths, notes: list[str]) -> int | None:
     for path in places:
         found = at(body, path)
         if found is not None:
-            return count(found, ".".join(path))
+            return number_of(found, ".".join(path), notes)
     return None
 
 
+def number_of(value: object, name: str, notes: list[str]) -> int:
+    """A count of a usage object. Digits in quotes are read, and noted as suspect.
+
+    Some writers of JSON put every 64-bit number in quotes, so such a count is most likely the one
+    that is billed, and closer to the bill than an estimate in its place. It is still not what a
+    provider is known to send, so that somebody should look: the note is the one place that says so,
+    for the quick reader as well, which leaves texts to this one. Raises BadUsage.
+    """
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise BadUsage(f"{name} is a text of {len(value)} letters, not a token count")
+        notes.append(f"{SUSPECT}: {name} is the text {value!r}")
+    return count(value, name)
+
+
 def _counts(body: dict[str, Any], shape: Shape, notes: list[str]) -> _Counts:
-    write = _tally(body, shape.cache_write)
-    by_life = {"5m": _tally(body, shape.write_5m), "1h": _tally(body, shape.write_1h)}
-    for entry in maps(at(body, shape.write_list)) if shape.write_list else ():
-        life = "1h" if entry.get("ttl") == "1h" else "5m"
-        by_life[life] = (by_life[life] or 0) + count(entry.get("inputTokens") or 0, "cacheDetails")
-    split = (by_life["5m"] or 0) + (by_life["1h"] or 0)
-    if write is None:
-        write = split
-    elif split > write or (by_life["5m"] is not None and split != write and split):
-        notes.append(f"cache writes by lifetime add up to {split}, not to {write}")
     return _Counts(
-        prompt=_tally(body, shape.prompt) or 0,
-        answer=_tally(body, shape.answer) or 0,
-        read=_tally(body, shape.cache_read) or 0,
-        write=write,
-        write_1h=min(by_life["1h"] or 0, write),
-        reasoning=_tally(body, shape.reasoning) or 0,
-        more=sum(_tally(body, (path,)) or 0 for path in shape.more_prompt),
-        total=_tally(body, shape.total),
+        prompt=_tally(body, shape.prompt, notes) or 0,
+        answer=_tally(body, shape.answer, notes) or 0,
+        read=_tally(body, shape.cache_read, notes) or 0,
+        writes=_writes(body, shape, notes),
+        reasoning=_tally(body, shape.reasoning, notes) or 0,
+        more=sum(_tally(body, (path,), notes) or 0 for path in shape.more_prompt),
+        total=_tally(body, shape.total, notes),
     )
+
+
+def _writes(body: dict[str, Any], shape: Shape, notes: list[str]) -> dict[str, int]:
+    """Cache writes by lifetime. What no lifetime is named for has the usual one."""
+    lives: dict[str, int] = {}
+    for life, number in _lives(body, shape, notes):
+        lives[life] = lives.get(life, 0) + number
+    if lives.keys() == {shape.only_life}:
+        lives = {SHORT: sum(lives.values())}
+    whole, split = _tally(body, shape.cache_write, notes), sum(lives.values())
+    if not whole or whole == split:
+        return lives
+    if split:
+        notes.append(f"cache writes by lifetime add up to {split}, not to {whole}")
+    told: dict[str, int] = {}
+    for life in (LONG, *sorted(lives.keys() - FIELDS)):
+        told[life] = min(lives.get(life, 0), whole - sum(told.values()))
+    told[SHORT] = whole - sum(told.values())
+    return {life: number for life, number in told.items() if number}
+
+
+def _lives(body: dict[str, Any], shape: Shape, notes: list[str]) -> Iterator[tuple[str, int]]:
+    """(lifetime, count) of what is above 0, as the provider splits it."""
+    found: list[tuple[object, object, str]] = [
+        (SHORT, first(body, shape.write_5m), "cache_write_5m"),
+        (LONG, first(body, shape.write_1h), "cache_write_1h"),
+    ]
+    for name, value in as_map(first(body, shape.write_lives)).items():
+        if name.startswith(LIFE_PREFIX):
+            found.append((name.removeprefix(LIFE_PREFIX).partition("_")[0], value, name))
+    listed = maps(at(body, shape.write_list)) if shape.write_list else []
+    found += [(one.get("ttl", SHORT), one.get("inputTokens"), "cacheDetails") for one in listed]
+    for life, value, name in found:
+        number = 0 if value is None else number_of(value, name, notes)
+        if number:
+            known = isinstance(life, str) and LIFE.fullmatch(life)
+            yield (str(life) if known else NAMELESS), number
 
 
 def _nesting(counts: _Counts, shape: Shape, apart: bool, notes: list[str]) -> tuple[bool, bool]:
     """Whether caches lie in the prompt count and reasoning in the answer count."""
-    cached = counts.read + counts.write
+    cached = counts.cached
     default = (shape.cache_inside, shape.reasoning_inside and not apart)
     possible = [
         way
@@ -185,7 +245,7 @@ def _ways(cache_inside: bool, reasoning_inside: bool) -> Iterator[tuple[bool, bo
 
 
 def _sum(counts: _Counts, cache_inside: bool, reasoning_inside: bool) -> int:
-    cached = 0 if cache_inside else counts.read + counts.write
+    cached = 0 if cache_inside else counts.cached
     thought = 0 if reasoning_inside else counts.reasoning
     return counts.prompt + counts.more + counts.answer + cached + thought
 
@@ -197,20 +257,20 @@ def _disjoint(
     inside: tuple[bool, bool],
     notes: list[str],
 ) -> Usage:
-    cached = counts.read + counts.write
+    cached = counts.cached
     left = {
         "prompt": counts.prompt + counts.more - (cached if inside[0] else 0),
         "answer": counts.answer - (counts.reasoning if inside[1] else 0),
         "cache_read": counts.read,
     }
-    other: dict[str, int] = {}
+    other = {f"cache_write_{life}": n for life, n in counts.writes.items() if life not in FIELDS}
     cached_parts = {
         unit: number
         for row in shape.modalities
         if row.whole == "cache_read"
-        for unit, number in _modality(body, row)
+        for unit, number in _modality(body, row, notes)
     }
-    for unit, number, whole in _parts(body, shape):
+    for unit, number, whole in _parts(body, shape, notes):
         if whole == "prompt" and inside[0]:
             number -= min(number, cached_parts.get(_cached_name(unit), 0))
         if whole and number > left[whole]:
@@ -223,8 +283,8 @@ def _disjoint(
     return Usage(
         input=left["prompt"],
         cache_read=left["cache_read"],
-        cache_write_5m=counts.write - counts.write_1h,
-        cache_write_1h=counts.write_1h,
+        cache_write_5m=counts.writes.get(SHORT, 0),
+        cache_write_1h=counts.writes.get(LONG, 0),
         output=left["answer"],
         reasoning=counts.reasoning,
         other=other,
@@ -236,25 +296,25 @@ def _cached_name(unit: str) -> str:
     return f"cache_{unit.removeprefix('input_').removesuffix('_tokens')}_read_tokens"
 
 
-def _parts(body: dict[str, Any], shape: Shape) -> Iterator[tuple[str, int, str]]:
+def _parts(body: dict[str, Any], shape: Shape, notes: list[str]) -> Iterator[tuple[str, int, str]]:
     for part in shape.parts:
-        number = _tally(body, part.places)
+        number = _tally(body, part.places, notes)
         if number:
             yield part.unit, number, part.whole
     for row in shape.modalities:
-        for unit, number in _modality(body, row):
+        for unit, number in _modality(body, row, notes):
             yield unit, number, row.whole
     extra = as_map(body.get("other")) if shape.extra else {}
     for unit, value in extra.items():
-        yield unit, count(value, unit), ""
+        yield unit, number_of(value, unit, notes), ""
 
 
-def _modality(body: dict[str, Any], row: Modality) -> Iterator[tuple[str, int]]:
+def _modality(body: dict[str, Any], row: Modality, notes: list[str]) -> Iterator[tuple[str, int]]:
     for entry in maps(at(body, row.path)):
         unit = row.units.get(str(entry.get("modality")))
         number = entry.get("tokenCount")
         if unit is not None and number is not None:
-            yield unit, count(number, f"{row.path[-1]}.tokenCount")
+            yield unit, number_of(number, f"{row.path[-1]}.tokenCount", notes)
 
 
 def filled(usage: dict[str, Any], dialect: str, measured: dict[str, Any]) -> dict[str, Any]:

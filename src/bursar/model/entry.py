@@ -18,6 +18,12 @@ STANDARD = "standard"
 """The price class of a plain call; others are `batch`, `flex`, `priority`, `fast`."""
 
 
+UNREADABLE = "unreadable"
+"""How an answer ended that was empty, or in no known form."""
+LENS = "lens"
+"""Stands behind a decision to believe a usage that is odd."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request that reached a provider."""
 

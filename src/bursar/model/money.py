@@ -69,6 +69,8 @@ def apportion(total: int, weights: Sequence[int | float]) -> list[int]:
 
     Ties go to the earlier part. With no weight at all, the first part takes everything.
     """
+    if len(weights) == 1:
+        return [total]
     whole = sum(weights)
     if whole <= 0:
         return [total, *[0] * (len(weights) - 1)] if weights else []

@@ -53,6 +53,12 @@ def default_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bursar"
 
 
+def user_overlays(home: Path) -> list[Path]:
+    """The user's own price files, in the order of their names."""
+    folder = home / "prices"
+    return sorted(folder.glob("*.toml")) if folder.is_dir() else []
+
+
 def load_compiled(overlays: Sequence[Path], home: Path) -> Compiled:
     """The table and overlays, from the compiled file where it fits, else built and kept.
 

@@ -11,7 +11,7 @@ import msgspec
 
 from bursar.model.money import LARGEST_NANO, pico_to_nano
 from bursar.model.usage import LARGEST_COUNT, Basis, Usage
-from bursar.price.units import PROMPT_UNITS, REQUESTS, STAND_INS, TEXT_UNITS
+from bursar.price.units import PROMPT_UNITS, REQUESTS, STAND_INS, TEXT_UNITS, WRITES
 
 
 class RateSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,7 +149,7 @@ def prompt_tokens(usage: Usage) -> int:
     """What a long-context threshold is compared with: every token of the prompt."""
     total = usage.prompt
     for unit, units in usage.other.items():
-        if unit in PROMPT_UNITS:
+        if unit in PROMPT_UNITS or unit.startswith(WRITES):
             total += units
     return total
 

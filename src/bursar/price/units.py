@@ -80,9 +80,16 @@ PROMPT_UNITS = frozenset(
 """Units of `Usage.other` that count towards the long-context threshold: tokens of the prompt."""
 
 
+WRITES = "cache_write_"
+"""How the units of cache writes by lifetime begin. A lifetime that is no field of `Usage`
+(`cache_write_12h`) has the price that a list gives it under that name, and no stand-in: how long a
+prefix is kept is what such a price is for."""
+
+
 def is_token(unit: str) -> bool:
     """Whether a unit counts tokens, so that its list price is per million."""
-    return unit in TEXT_UNITS or unit == "cache_write" or unit in _TOKEN_UNITS
+    plain = unit in TEXT_UNITS or unit == "cache_write" or unit in _TOKEN_UNITS
+    return plain or unit.startswith(WRITES)
 
 
 _TOKEN_UNITS = frozenset(unit for unit in STAND_INS if unit.endswith("_tokens"))

@@ -28,6 +28,8 @@ TEXT = " ".join(Random(20261122).choices(WORDS, k=40_000))
 SHORTEST_CHARS, LONGEST_CHARS = 60, 700
 TOOL_SHARE = 0.4
 """How often a model that may use a tool does."""
+MOST_WISHED_TOKENS = 64_000
+"""No answer is made longer."""
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,7 +124,12 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def counted(said: Said, family: str, asked: Asked, wished_tokens: int | None = None) -> Counted:
-    """Counts the answer and cuts it at `max_tokens`; `wished_tokens` wins over its own count."""
+    """Counts the answer and cuts it at `max_tokens`; `wished_tokens` wins over its own count.
+
+    A text that is shorter than was wished is said again until it is as long.
+    """
+    if wished_tokens is not None and not said.tools:
+        said = _lengthened(said, family, wished_tokens)
     spoken = said.text
     for use in said.tools:
         spoken += f"\n{use.name} {msgspec.json.encode(use.arguments).decode()}"
@@ -144,6 +151,15 @@ def counted(said: Said, family: str, asked: Asked, wished_tokens: int | None = N
         tools=(),
     )
     return Counted(said=cut, stop="max_tokens", output_tokens=kept, reasoning_tokens=thinking)
+
+
+def _lengthened(said: Said, family: str, wished_tokens: int) -> Said:
+    own = estimate_tokens(said.text, family)
+    if not 0 < own < wished_tokens <= MOST_WISHED_TOKENS:
+        return said
+    size = len(said.text) * wished_tokens // own
+    again = -(-size // (len(said.text) + 1))
+    return msgspec.structs.replace(said, text=" ".join([said.text] * again)[:size].rstrip())
 
 
 def _given(*values: int | None) -> int | None:

@@ -31,13 +31,15 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
     st.booleans(),
 )
 @settings(max_examples=300)
-def test_only_the_usage_chunk_is_left_out(
+def test_a_client_that_did_not_ask_for_usage_sees_the_stream_of_one_who_did_not(
     texts: list[str], end: bytes, places: list[int], null_usage: bool
 ) -> None:
+    """The usage chunk is not there, and no other chunk says `"usage":null`."""
     done = b"data: [DONE]" + end + end
     events = answers.chat_events(texts, USAGE, null_usage=null_usage)
     raw = b": ping" + end + end + answers.sse(events, end) + done
-    expected = b": ping" + end + end + answers.sse(events[:-1], end) + done
+    direct = answers.chat_events(texts, None, null_usage=False)
+    expected = b": ping" + end + end + answers.sse(direct, end) + done
     assert b"".join(hide_usage(cut(raw, places))) == expected
     tap = UsageTap(hide=False)
     assert b"".join([tap.feed(chunk) for chunk in cut(raw, places)] + [tap.finish()]) == raw
@@ -54,7 +56,7 @@ def test_any_bytes_pass_whole_however_they_are_cut(raw: bytes, data: st.DataObje
     "event",
     [
         {"choices": [], "prompt_filter_results": []},
-        {"choices": [], "usage": None},
+        {"choices": [], "x": {"usage": None}, "y": '"usage":null,'},
         {"choices": [{"index": 0, "delta": {}}], "usage": USAGE},
         {"usage": USAGE},
         {"choices": None, "usage": USAGE},
@@ -66,13 +68,45 @@ def test_what_is_not_the_usage_chunk_passes(event: Any) -> None:
     assert UsageTap(hide=True).feed(raw) == raw
 
 
+inner = st.recursive(
+    st.sampled_from([None, 1, "x", '"usage":null,', "usage"]),
+    lambda deeper: (
+        st.lists(deeper, max_size=2)
+        | st.dictionaries(st.sampled_from(["usage", "choices", "a"]), deeper, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "choices", "b", "usage ", "c"]), inner), max_size=5),
+    st.integers(0, 5),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,  ", " : ")]),
+)
+@settings(max_examples=400)
+def test_only_the_outermost_null_goes(
+    fields: list[tuple[str, Any]], place: int, spelling: tuple[str, str]
+) -> None:
+    """Whatever else is called usage, wherever it stands, and however the JSON is spelled."""
+    kept = dict(fields) | {"choices": [{"delta": dict(fields)}]}
+    pairs = list(kept.items())
+    pairs.insert(place, ("usage", None))
+    raw, direct = (
+        b"data: " + json.dumps(one, separators=spelling).encode() + b"\n\n"
+        for one in (dict(pairs), kept)
+    )
+    assert UsageTap(hide=True).feed(raw) == direct
+
+
 def test_events_pass_as_soon_as_they_are_whole() -> None:
     tap = UsageTap(hide=True)
     raw = answers.sse(answers.chat_events(["a"], USAGE))
     first = raw.index(b"\n\n") + 2
+    direct = answers.sse(answers.chat_events(["a"], None, null_usage=False))
+    shown = direct.index(b"\n\n") + 2
     assert tap.feed(raw[: first - 1]) == b""
-    assert tap.feed(raw[first - 1 : first]) == raw[:first]
-    assert tap.feed(raw[first:]) == answers.sse(answers.chat_events(["a"], None))[first:]
+    assert tap.feed(raw[first - 1 : first]) == direct[:shown]
+    assert tap.feed(raw[first:]) == direct[shown:]
     assert tap.hidden == 1
 
 

@@ -203,6 +203,7 @@ usages = st.builds(
     cache_write_1h=counts,
     output=counts,
     reasoning=counts,
+    other=st.just({}) | st.fixed_dictionaries({"cache_write_12h": st.integers(1, 10**7)}),
 )
 stops = st.sampled_from([END, MAX_TOKENS, STOP_SEQUENCE, REFUSAL, FILTER, CONTEXT])
 

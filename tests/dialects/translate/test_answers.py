@@ -36,8 +36,8 @@ EACH = settings(max_examples=60, deadline=None, database=None)
 def told(usage: Usage, dialect: str) -> Usage:
     """What a dialect has a place for: only where two counts share a place do they become one."""
     if dialect in (CHAT, RESPONSES):
-        writes = usage.cache_write_5m + usage.cache_write_1h
-        return msgspec.structs.replace(usage, cache_write_5m=writes, cache_write_1h=0)
+        writes = usage.cache_write_5m + usage.cache_write_1h + sum(usage.other.values())
+        return msgspec.structs.replace(usage, cache_write_5m=writes, cache_write_1h=0, other={})
     if dialect == CONVERSE:
         return msgspec.structs.replace(usage, output=usage.answer, reasoning=0)
     return usage
@@ -88,7 +88,8 @@ def test_usage_survives_every_crossing(target: str, source: str) -> None:
         assert before.usage is not None
         assert after.usage == told(before.usage, source)
         assert after.usage is not None
-        assert after.usage.prompt == before.usage.prompt
+        prompts = [one.prompt + sum(one.other.values()) for one in (before.usage, after.usage)]
+        assert prompts[0] == prompts[1]
         assert after.usage.answer == before.usage.answer
         assert after.price_class == before.price_class
         assert [use.tool for use in after.tool_uses] == [use.tool for use in before.tool_uses]

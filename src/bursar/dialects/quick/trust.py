@@ -14,6 +14,7 @@ import msgspec
 
 from bursar.dialects.lens import Reading
 from bursar.dialects.quick.answers import read_answer_quickly
+from bursar.dialects.usages import SUSPECT
 from bursar.model.errors import BadUsage, BursarError
 from bursar.model.usage import Usage
 
@@ -32,6 +33,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no usage: `unreadable`, `invalid`, `implausible`, `cut` or `missing`."""
     why: str = ""
     """The same in words."""
+    suspects: tuple[str, ...] = ()
+    """What is odd about a usage that is believed all the same."""
 
 
 def believed(
@@ -82,4 +85,6 @@ def settled(
     usage, doubt = believed(usage, most_tokens=most_tokens) if reason is None else (None, why)
     if doubt is not None:
         return Settled(reading=reading, usage=None, reason=reason or "implausible", why=doubt)
-    return Settled(reading=reading, usage=usage, reason=None)
+    notes = () if reading is None else reading.notes
+    suspects = tuple(note for note in notes if note.startswith(SUSPECT))
+    return Settled(reading=reading, usage=usage, reason=None, suspects=suspects)

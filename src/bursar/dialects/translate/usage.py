@@ -12,6 +12,7 @@ from bursar.dialects.translate.neutral import Json
 from bursar.model.entry import STANDARD
 from bursar.model.usage import Usage
 
+WRITES = "cache_write_"
 TIER_WORDS = {STANDARD: "default"}
 """OpenAI's and Bedrock's word for a price class; the others stand as they are."""
 SPEEDS = ("fast",)
@@ -31,17 +32,36 @@ def _extra(usage: Usage, side: str) -> int:
     )
 
 
+def _other_writes(usage: Usage) -> dict[str, int]:
+    """Cache writes whose lifetime has no field of its own, by lifetime."""
+    return {
+        unit.removeprefix(WRITES): count
+        for unit, count in usage.other.items()
+        if unit.startswith(WRITES)
+    }
+
+
+def _writes(usage: Usage) -> int:
+    """All cache writes, whatever their lifetime."""
+    return usage.cache_write_5m + usage.cache_write_1h + sum(_other_writes(usage).values())
+
+
+def _prompt(usage: Usage) -> int:
+    """The whole prompt, caches and tokens of every kind included."""
+    return usage.input + _extra(usage, "input") + usage.cache_read + _writes(usage)
+
+
 def _openai(usage: Usage) -> tuple[int, int, Json, Json]:
     """Prompt with caches inside, answer with reasoning inside, and their details."""
     into: Json = {
         "cached_tokens": usage.cache_read,
-        "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        "cache_write_tokens": _writes(usage),
     }
     out: Json = {"reasoning_tokens": usage.reasoning}
     for details, side in ((into, "input"), (out, "output")):
         if audio := usage.other.get(f"{side}_audio_tokens"):
             details["audio_tokens"] = audio
-    return usage.prompt + _extra(usage, "input"), usage.answer + _extra(usage, "output"), into, out
+    return _prompt(usage), usage.answer + _extra(usage, "output"), into, out
 
 
 def chat_usage(usage: Usage) -> Json:
@@ -70,10 +90,11 @@ def anthropic_usage(usage: Usage, tier: str) -> Json:
     found: Json = {
         "input_tokens": usage.input + _extra(usage, "input"),
         "cache_read_input_tokens": usage.cache_read,
-        "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        "cache_creation_input_tokens": _writes(usage),
         "cache_creation": {
             "ephemeral_5m_input_tokens": usage.cache_write_5m,
             "ephemeral_1h_input_tokens": usage.cache_write_1h,
+            **{f"ephemeral_{life}_input_tokens": n for life, n in _other_writes(usage).items()},
         },
         "output_tokens": usage.answer + _extra(usage, "output"),
     }
@@ -84,7 +105,7 @@ def anthropic_usage(usage: Usage, tier: str) -> Json:
 
 def converse_usage(usage: Usage) -> Json:
     prompt, answer = usage.input + _extra(usage, "input"), usage.answer + _extra(usage, "output")
-    writes = usage.cache_write_5m + usage.cache_write_1h
+    writes = _writes(usage)
     found: Json = {
         "inputTokens": prompt,
         "outputTokens": answer,
@@ -92,6 +113,7 @@ def converse_usage(usage: Usage) -> Json:
     }
     if usage.cache_read or writes:
         found |= {"cacheReadInputTokens": usage.cache_read, "cacheWriteInputTokens": writes}
-    lives = (("1h", usage.cache_write_1h), ("5m", usage.cache_write_5m))
+    short, long = usage.cache_write_5m, usage.cache_write_1h
+    lives = (*_other_writes(usage).items(), ("1h", long), ("5m", short))
     details = [{"ttl": ttl, "inputTokens": count} for ttl, count in lives if count]
     return found | ({"cacheDetails": details} if details else {})
