@@ -10,11 +10,11 @@ MOVED := $(shell [ "$$(cat .venv/python 2>/dev/null)" = "$(CURDIR)" ] || echo mo
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs moved
+.PHONY: help setup demo test lint mutants bench docs moved
 
 help: ## List these verbs
 	@sed -n 's/^\([a-z]*\):.* ## /\1|/p' Makefile | while IFS='|' read -r verb line; do \
-	  printf 'make %-6s %s\n' "$$verb" "$$line"; done
+	  printf 'make %-7s %s\n' "$$verb" "$$line"; done
 
 setup: .venv/dev ## Make .venv with Bursar and what its tests need (other verbs do it by themselves)
 	@echo "ready: $(BIN)/bursar"
@@ -29,6 +29,9 @@ lint: .venv/lint ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+mutants: .venv/dev ## Plant bugs in the books of budgets, and show by which law each is caught
+	@PYTHONPATH=tests $(BIN)/python -m state.mutants
 
 bench: .venv/dev ## Run the benchmarks, one file after the other; each prints its figures
 	@found=; for file in benchmarks/[a-z]*.py; do \
@@ -48,7 +51,7 @@ docs: .venv/core ## Write the generated pages of docs/reference
 
 .venv/dev: .venv/core
 	@echo "installing what the tests need into .venv"
-	@$(PIP) -e '.[gateway,demo,dev]'
+	@$(PIP) -e '.[gateway,otel,redis,demo,dev]'
 	@touch $@
 
 .venv/lint: .venv/dev

@@ -142,10 +142,8 @@ LAWS = (
 )
 
 
-def compare(
-    log: list[Tried], lines: list[Line], rows: list[Row], journal: Journal, killed: int
-) -> Verdict:
-    """All three, attempt by attempt. `killed`: workers that died by SIGKILL."""
+def compare(log: list[Tried], lines: list[Line], rows: list[Row], journal: Journal) -> Verdict:
+    """All three, attempt by attempt."""
     verdict = Verdict(failures=dict.fromkeys(LAWS, 0))
     tries = {one.nonce: one for one in log}
     billing = _by_nonce(verdict, LAWS[2], [(one.client_request_id, one) for one in lines])
@@ -156,7 +154,7 @@ def compare(
         if count > 1:
             verdict.fail(LAWS[1], call_id)
     for nonce in {*tries, *billing, *booked}:
-        _judge(verdict, tries.get(nonce), billing.get(nonce), booked.get(nonce), killed)
+        _judge(verdict, tries.get(nonce), billing.get(nonce), booked.get(nonce))
     in_journal = journal.ended | journal.begun
     for call_id in in_journal ^ {one.call_id for one in rows}:
         verdict.fail(LAWS[8], call_id)
@@ -187,9 +185,7 @@ def _by_nonce(verdict: Verdict, law: str, named: Iterable[tuple[Any, Any]]) -> d
     return found
 
 
-def _judge(
-    verdict: Verdict, tried: Tried | None, line: Line | None, row: Row | None, killed: int
-) -> None:
+def _judge(verdict: Verdict, tried: Tried | None, line: Line | None, row: Row | None) -> None:
     """One attempt on its three sides."""
     if tried is None:
         verdict.fail("an attempt that the client never made", line or row)
@@ -198,7 +194,7 @@ def _judge(
         if tried.whole and tried.call_id is not None:
             verdict.fail(LAWS[0], tried)
         elif line is not None:
-            _absent(verdict, tried, line, killed)
+            verdict.fail(LAWS[5], (tried, line))
         return
     cost_nano = row.cost_nano or 0
     if tried.call_id not in (None, row.call_id):
@@ -228,15 +224,6 @@ def _judge(
     if _measurable(tried, line, row):
         verdict.fail(LAWS[4], (tried, line, row))
     verdict.explain(f"{_cause(tried, line, row)} | {_label(row)}", billed_nano, cost_nano)
-
-
-def _absent(verdict: Verdict, tried: Tried, line: Line, killed: int) -> None:
-    """On the invoice, not in the ledger: only where a worker died before its first write."""
-    billed_nano = (line.cost_nano or 0) if line.billed else 0
-    if killed and not tried.whole:
-        verdict.explain("the worker was killed before it wrote | absent", billed_nano, 0)
-    else:
-        verdict.fail(LAWS[5], (tried, line))
 
 
 def _measurable(tried: Tried, line: Line, row: Row) -> bool:

@@ -128,13 +128,11 @@ def main() -> int:
     ledger = stage.home / "ledger.duckdb"
     left = len(list(stage.home.glob("journal/*/*.wal")))
     taken_later = take_later(stage.home, ledger)
-    killed = trouble.done["kill worker"]
     verdict = compare(
         crowd.log,
         read_invoice(stage.invoice),
         read_ledger(ledger),
         read_journal(stage.kept),
-        killed,
     )
     ends = sum(n for deed, n in trouble.done.items() if deed != "reload")
     if len(stage.deaths()) > ends:

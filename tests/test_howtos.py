@@ -44,7 +44,7 @@ def test_the_simulators_page_names_no_other_fault() -> None:
 
 def test_the_gateways_page_names_every_metric() -> None:
     wanted = {f"{shown}_total" for _, shown, _, _ in COUNTERS}
-    wanted |= {shown for _, shown, _ in HISTOGRAMS}
+    wanted |= {shown for _, shown, _, _ in HISTOGRAMS}
     wanted |= {f"bursar_{name}" for name in STATES}
     assert not wanted - named("gateway.md")
 

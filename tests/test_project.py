@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "bursar"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = tuple(PROJECT["optional-dependencies"])
-VERBS = ["help", "setup", "demo", "test", "lint", "bench", "docs"]
+VERBS = ["help", "setup", "demo", "test", "lint", "mutants", "bench", "docs"]
 DISTRIBUTION_OF = {
     "arro3": "arro3-core",
     "google": "opentelemetry-proto",
@@ -100,7 +100,9 @@ def test_every_pin_is_within_its_range() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the pins are those of Linux and macOS")
 def test_what_is_pinned_is_what_is_needed() -> None:
     try:
-        needed = brought_by(declared("gateway", "demo", "dev")) | names(declared("node"))
+        needed = brought_by(declared("gateway", "otel", "redis", "demo", "dev")) | names(
+            declared("node")
+        )
     except metadata.PackageNotFoundError as absent:
         pytest.skip(f"{absent.name} is not installed here; make test installs it")
     if sys.version_info[:2] == (3, 11):

@@ -30,6 +30,10 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("world", "bursar.price.cache.default_home"): (
         "where compiled prices are kept, where the caller does not say"
     ),
+    ("world", "bursar.extras.opentelemetry"): (
+        "the exporter's own HTTP client, handed to the room that tells collectors"
+    ),
+    ("world", "bursar.extras.redis"): "the driver of Redis, handed to the room that counts there",
     ("many_parameters", "bursar.cli.prices.price"): "the parameters of a command are its options",
     ("many_parameters", "bursar.cli.reading.report"): "the parameters of a command are its options",
 }

@@ -54,6 +54,7 @@ PORT_ROOMS = {
     "bursar.cli": "reads the settings, the terminal and today's date, and hands them down",
     "bursar.ledger.engines": "speaks to the database, which may be another machine",
     "bursar.ledger.journal": "stands between processes: the clock, files that grow, a local socket",
+    "bursar.emit": "tells collectors: the network, and how long to wait for them",
     "bursar.gateway": "serves and calls over the network; implements the live ports",
     "bursar.sdk": "the live ports inside somebody's program",
     "bursar.state.redis": "counters on another machine",

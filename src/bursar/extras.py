@@ -75,6 +75,79 @@ def prometheus() -> Any:
     )
 
 
+OTLP_PACKAGES = {
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.sdk.metrics": "opentelemetry-sdk",
+    "requests": "requests",
+}
+"""Import name -> package, of all that telling a collector needs."""
+
+
+def missing_for_otlp() -> list[str]:
+    """Packages that telling a collector needs and that are not installed."""
+    from importlib.util import find_spec
+
+    missing: list[str] = []
+    for name, package in OTLP_PACKAGES.items():
+        try:
+            found = find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            missing.append(package)
+    return missing
+
+
+def opentelemetry() -> Any:
+    """OpenTelemetry's SDK and its exporters over HTTP, as attributes of one object."""
+    try:
+        from types import SimpleNamespace
+
+        import requests
+        from google.protobuf.message import DecodeError
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+        from opentelemetry.sdk import metrics, resources
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+        from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+    except ImportError as bad:
+        raise BadInput(
+            f"telemetry.otlp needs {' and '.join(missing_for_otlp()) or bad}",
+            mend="install it: pip install 'bursar[otel]'",
+        ) from bad
+    return SimpleNamespace(
+        Compression=Compression,
+        DecodeError=DecodeError,
+        InstrumentationScope=InstrumentationScope,
+        NoConnection=requests.ConnectionError,
+        OTLPMetricExporter=OTLPMetricExporter,
+        OTLPSpanExporter=OTLPSpanExporter,
+        PeriodicExportingMetricReader=PeriodicExportingMetricReader,
+        ReadableSpan=ReadableSpan,
+        RequestException=requests.RequestException,
+        Session=requests.Session,
+        SpanContext=SpanContext,
+        SpanKind=SpanKind,
+        Status=Status,
+        StatusCode=StatusCode,
+        TraceFlags=TraceFlags,
+        TraceResponse=trace_service_pb2.ExportTraceServiceResponse,
+        metrics=metrics,
+        resources=resources,
+    )
+
+
+def late(module: str) -> Any:
+    """A module of ours that only one process of several needs, loaded there."""
+    from importlib import import_module
+
+    return import_module(module)
+
+
 def event_loop() -> Callable[[], AbstractEventLoop]:
     """What makes the event loop: uvloop's where it is installed, else Python's own."""
     try:
@@ -96,6 +169,28 @@ def yaml_events() -> tuple[Callable[[str], Iterable[Any]], type[Exception]]:
     module: Any = yaml
     loader = getattr(module, "CSafeLoader", module.SafeLoader)
     return partial(module.parse, Loader=loader), module.YAMLError
+
+
+def redis() -> Any:
+    """redis-py's connections and errors, as attributes of one object."""
+    try:
+        from types import SimpleNamespace
+
+        from redis import exceptions
+        from redis.asyncio import connection
+    except ImportError as bad:
+        raise BadInput(
+            "a store on Redis needs the package redis",
+            mend="install it: pip install 'bursar[redis]'",
+        ) from bad
+    return SimpleNamespace(
+        Connection=connection.Connection,
+        MovedError=exceptions.MovedError,
+        NoScriptError=exceptions.NoScriptError,
+        RedisError=exceptions.RedisError,
+        ResponseError=exceptions.ResponseError,
+        parse_url=connection.parse_url,
+    )
 
 
 DEMO_PACKAGES = {"openai": "openai", "anthropic": "anthropic", "yaml": "PyYAML"}

@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands, reports, JSON, settings, schema, and the index.
+"""Writes docs/reference from the code: commands, reports, JSON, settings, schema, HTTP, the index.
 
 What a name means stands in `reference.toml`, as data. A name of the code without a meaning, or a
 meaning without its name, stops the writing: a page is whole and true, or there is none. Run by
@@ -20,6 +20,7 @@ from bursar.advisor import flags, suspects
 from bursar.advisor.analysis import BY, USAGE, Analysis
 from bursar.advisor.questions import REPORTS, report_sql
 from bursar.cli.app import app
+from bursar.gateway.openapi import openapi_json
 from bursar.gateway.settings.meanings import Section, sections
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import DIMENSIONS, load_sql
@@ -59,6 +60,7 @@ def pages(docs: Path, told: Meanings) -> dict[str, str]:
         "settings.md": settings_page(told),
         "bursar-yaml.md": gateway_page(sections()),
         "schema.md": schema_page(told["tables"], told["columns"]),
+        "openapi.json": openapi_json().decode(),
         "index.md": index_page(docs),
     }
 
@@ -250,7 +252,10 @@ def gateway_page(parts: Iterable[Section]) -> str:
         " [How to write one](../howto/gateway-settings.md) has a full example.\n\n"
         "A *duration* is `250ms`, `30s`, `5m`, `1h`, `7d` or a number of seconds; a *size* is"
         " `64KiB`, `8MiB`, `2MB` or a number of bytes; a *time* is `2027-01-31` or"
-        " `2027-01-31T12:00:00Z`, in UTC. Patterns are those of a shell: `*`, `?`, `[ab]`, case"
+        " `2027-01-31T12:00:00Z`, in UTC; an *amount* is `$500`, `2M tokens` or `1_000 calls`,"
+        " exact to a nanodollar, with its window behind it where it has one of its own: `$50/day`,"
+        " `60 calls/min`, `2M tokens/24h`; a *share* is `80%`. Patterns are those of a shell: `*`,"
+        " `?`, `[ab]`, case"
         " and all. Words such as `no` and `on` are words. Anchors, tags and second documents are"
         " not read. A key is never written into the file, only where it is: `env:NAME` or"
         " `file:/path`.\n"
@@ -299,6 +304,7 @@ def index_page(docs: Path) -> str:
         ("[The JSON of an analysis](json.md)", "field by field"),
         ("[Settings](settings.md)", "environment variables, files, exit codes"),
         ("[bursar.yaml](bursar-yaml.md)", "every setting of the gateway"),
+        ("[openapi.json](openapi.json)", "the gateway's HTTP interface, as OpenAPI 3.1"),
         ("[The ledger's tables](schema.md)", "for questions of your own in SQL"),
     ]
     parts = [table(("page", "holds"), written)]

@@ -206,7 +206,7 @@ def test_8_one_key_in_several_places(rig: Rig) -> None:
 )
 def test_18_paths_are_taken_as_they_are(rig: Rig, path: str) -> None:
     before = len(rig.sim.invoice.lines)
-    refused(rig, rig.post(path, chat_body(MARK)), 404)
+    refused(rig, rig.post(path, chat_body(MARK)), 404, path)
     assert len(rig.sim.invoice.lines) == before
 
 
@@ -491,3 +491,167 @@ def test_nothing_was_lost(rig: Rig) -> None:
         row = rig.attempt_of(line) if line.fate != "cut_by_client" else None
         if row is not None and row["cost_nano"] is not None and row["request_digest"] in by_digest:
             assert row["cost_nano"] == line.cost_nano
+
+
+# -- 6 and 58: with a gateway of their own, since its settings change
+
+LOST, LOST_DIGEST = new_key("lost")
+OTHER_DIGEST = new_key("lost")[1]
+LOSSES: dict[str, dict[str, Any] | None] = {
+    "blocked": {"sha256": LOST_DIGEST, "blocked": True},
+    "expired": {"sha256": LOST_DIGEST, "expires": "2025-01-01"},
+    "rotated": {"sha256": OTHER_DIGEST},
+    "removed": None,
+}
+STREAMED = (CHAT, "/v1/responses", MESSAGES, CONVERSE_STREAM)
+SLOW = {"x-simulate": "none; event_ms=200; output_tokens=150", "authorization": f"Bearer {LOST}"}
+LATE = {"x-simulate": "none; latency_ms=3000", "authorization": f"Bearer {LOST}"}
+
+
+def _with_lost(sim: Any, rules: dict[str, Any] | None, **calls: Any) -> dict[str, Any]:
+    settings = settings_for(sim, calls={"drain_for": "20s", **calls})
+    if rules is not None:
+        settings["keys"]["lost"] = rules
+    return settings
+
+
+@pytest.fixture(scope="module", name="losing")
+def losing_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    def start(sim: Any) -> dict[str, Any]:
+        return _with_lost(sim, {"sha256": LOST_DIGEST})
+
+    with running(tmp_path_factory.mktemp("losing"), start) as one:
+        yield one
+        assert "fault" not in one.log(), one.log()
+        assert LOST not in one.log()
+
+
+def _until_read(rig: Rig, times: int) -> None:
+    until(lambda: rig.log().count("was read again") > times, rig.log)
+
+
+def _change(rig: Rig, rules: dict[str, Any] | None, **calls: Any) -> float:
+    """Write the settings; when, in seconds."""
+    rig.write(_with_lost(rig.sim, rules, **calls))
+    return time.monotonic()
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_6_live_calls_of_a_lost_key_end_within_a_second(losing: Rig, how: str) -> None:
+    """A stream ends with an error event, a call that waits gets 401; both are booked as billed."""
+    held = {"authorization": f"Bearer {LOST}"}
+    policy = {"disconnect": "drain" if how == "blocked" else "cancel"}
+    _change(losing, {"sha256": LOST_DIGEST}, **policy)
+    until(lambda: losing.chat(f"{MARK} in", held).status == 200, losing.log)
+    before = len(losing.sim.invoice.lines)
+    many = "SELECT count(*) AS n FROM attempts WHERE outcome = 'left'"
+    left = losing.rows(many)[0]["n"]
+    ends: dict[str, tuple[float, Answered]] = {}
+
+    def ask(path: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+        found = losing.post(path, body, headers)
+        ends["late" if headers is LATE else path] = (time.monotonic(), found)
+
+    asks = [(path, _streamed(path, f"lost {how}"), SLOW) for path in STREAMED]
+    asks.append((CHAT, chat_body(f"{MARK} late {how}"), LATE))
+    asking = [threading.Thread(target=ask, args=one) for one in asks]
+    for one in asking:
+        one.start()
+    time.sleep(0.4)
+    assert not ends
+    at_s = _change(losing, LOSSES[how], **policy)
+    for one in asking:
+        one.join()
+    assert max(end_s for end_s, _ in ends.values()) - at_s < 1.8
+    refused(losing, ends.pop("late")[1], 401)
+    for path, (_, found) in ends.items():
+        assert found.status == 200
+        assert {CONVERSE_STREAM: b":exception-type"}.get(path, b"error") in found.body
+    assert losing.chat(MARK, held).status == 401
+    assert losing.chat(f"{MARK} of another key").status == 200
+    until(lambda: losing.rows(many)[0]["n"] == left + len(asks), losing.log)
+    if policy["disconnect"] == "cancel":
+        return
+    until(lambda: len(losing.sim.invoice.lines) == before + len(asks) + 1, losing.log)
+    rows = [losing.attempt_of(line) for line in list(losing.sim.invoice.lines)[before:]]
+    costs = [line.cost_nano for line in list(losing.sim.invoice.lines)[before:]]
+    assert [row["cost_nano"] for row in rows] == costs
+    assert sorted(row["outcome"] for row in rows) == ["left"] * len(asks) + ["ok"]
+
+
+def test_6_a_policy_lets_them_end(losing: Rig) -> None:
+    read = losing.log().count("was read again")
+    _change(losing, {"sha256": LOST_DIGEST}, lost_key="finish")
+    _until_read(losing, read)
+    told: list[Answered] = []
+    fault = {**SLOW, "x-simulate": "none; latency_ms=2500"}
+    asking = threading.Thread(target=lambda: told.append(losing.chat(f"{MARK} end", fault)))
+    asking.start()
+    time.sleep(0.3)
+    _change(losing, LOSSES["blocked"], lost_key="finish")
+    asking.join()
+    assert told[0].status == 200
+    assert losing.chat(MARK, SLOW).status == 401
+
+
+PATHS_58 = {CHAT: chat_body, MESSAGES: message_body, CONVERSE: converse_body}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", PATHS_58)
+def test_58_the_same_key_in_parallel_is_one_call(rig: Rig, path: str, stream: bool) -> None:
+    """And one more time later; each client hears the same."""
+    streams = {"stream": True} if stream and path != CONVERSE else {}
+    body = PATHS_58[path](f"{MARK} twice {stream}", **streams)
+    sent = {"x-simulate": "none; latency_ms=300", "idempotency-key": f"k{path}{stream}"}
+    place = CONVERSE_STREAM if stream and path == CONVERSE else path
+    before = len(rig.sim.invoice.lines)
+    heard: list[Answered] = []
+    asking = [
+        threading.Thread(target=lambda: heard.append(rig.post(place, body, sent))) for _ in range(4)
+    ]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    heard.append(rig.post(place, body, sent))
+    assert {(one.status, one.body) for one in heard} == {(200, heard[0].body)}
+    assert sum(one.header("x-bursar-repeated") == "1" for one in heard) == 4
+    assert len({one.header("x-bursar-call-id") for one in heard}) == 1
+    assert len(rig.sim.invoice.lines) == before + 1
+    rig.attempt_of(rig.sim.invoice.lines[-1])
+    told = rig.post(place, PATHS_58[path](f"{MARK} otherwise", **streams), sent)
+    assert "idempotency" in refused(rig, told, 422, place)
+    assert len(rig.sim.invoice.lines) == before + 1
+    other = {**sent, "authorization": f"Bearer {NEAR_KEYS[NEAR[0]][0]}"}
+    assert rig.post(place, body, other).header("x-bursar-repeated") is None
+
+
+def test_58_a_failure_is_not_kept(rig: Rig) -> None:
+    """A retry with the same key is a new call, and so is one after a stream that broke."""
+    for fault, stream in (("error=503", False), ("error_body", False), ("cut=3", True)):
+        sent = {"x-simulate": fault, "idempotency-key": f"failed {fault}"}
+        body = chat_body(f"{MARK} {fault}", stream=stream)
+        rig.post(CHAT, body, sent)
+        found = rig.post(CHAT, body, {**sent, "x-simulate": "none"})
+        assert (found.status, found.header("x-bursar-repeated")) == (200, None)
+        assert rig.post(CHAT, body, sent).header("x-bursar-repeated") == "1"
+
+
+def test_58_the_first_client_may_leave(rig: Rig) -> None:
+    """Its call goes on, and whoever asks again hears the answer."""
+    body = chat_body(f"{MARK} left and asked again", stream=True)
+    fault = {"x-simulate": "none; latency_ms=150; event_ms=30", "idempotency-key": "left"}
+    before = len(rig.sim.invoice.lines)
+    sent = raw_post(CHAT, json.dumps(body).encode(), **fault)
+    with socket.create_connection(("127.0.0.1", rig.port), 5) as line:
+        line.sendall(sent)
+        time.sleep(0.2)
+    found = rig.post(CHAT, body, fault)
+    assert found.body.endswith(b"data: [DONE]\n\n")
+    assert found.header("x-bursar-repeated") == "1"
+    assert len(rig.sim.invoice.lines) == before + 1
+
+
+def test_58_a_key_that_is_too_long(rig: Rig) -> None:
+    refused(rig, rig.chat(MARK, {"idempotency-key": "x" * 256}), 400)

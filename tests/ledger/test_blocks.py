@@ -7,7 +7,8 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar.ledger.blocks import BUCKETS, Charge, SessionBlocks
+from bursar.ledger.blocks import Charge, SessionBlocks
+from bursar.ledger.shares import BUCKETS
 from bursar.model.block import Block, Kind, Role
 
 KINDS = (Kind.SYSTEM, Kind.TOOLS, Kind.USER, Kind.HISTORY, Kind.TOOL_RESULT)

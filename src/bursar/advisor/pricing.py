@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from bursar.dialects.lens import read_response
+from bursar.ledger.costing import price_iterations
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.posting import price_iterations
 from bursar.model.errors import Unpriced
 from bursar.model.money import rate_usd_per_mtok, usd, usd_of_pico
 from bursar.model.usage import Usage

@@ -132,6 +132,9 @@ def waterfall(duck: Duck, session: tuple[int, str]) -> Row:
                 "cost_usd": usd(row["cost_nano"]),
             }
         )
+    decisions: dict[int, list[Row]] = {}
+    for row in duck.named(load_sql("session_decisions"), [number]):
+        decisions.setdefault(row.pop("call_id"), []).append(row)
     blocks = duck.named(load_sql("session_blocks"), [number])
     costs = [row["cost_nano"] for row in steps if row["cost_nano"] is not None]
     return {
@@ -140,7 +143,11 @@ def waterfall(duck: Duck, session: tuple[int, str]) -> Row:
         "cost_usd": usd(sum(costs)) if costs else None,
         "steps": [
             dollars({k: v for k, v in row.items() if k not in ("call_id", "at")})
-            | {"at": _iso(row["at"]), "parts": parts.get((row["call_id"], row["n"]), [])}
+            | {
+                "at": _iso(row["at"]),
+                "parts": parts.get((row["call_id"], row["n"]), []),
+                "decisions": decisions.get(row["call_id"], []) if row["n"] == 0 else [],
+            }
             for row in steps
         ],
         "blocks": [dollars(row) for row in blocks],

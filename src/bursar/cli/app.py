@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
-from bursar.cli import analyzing, demo, gateway, prices, reading, serving, simulating
+from bursar.cli import analyzing, budgets, demo, gateway, prices, reading, serving, simulating
 from bursar.cli.screen import CONTROL
 from bursar.model.errors import BursarError
 
@@ -28,6 +28,7 @@ reading.add_commands(app)
 prices.add_commands(app)
 demo.add_commands(app)
 gateway.add_commands(app)
+budgets.add_commands(app)
 serving.add_commands(app)
 simulating.add_commands(app)
 

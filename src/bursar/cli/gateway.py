@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from bursar.cli.analyzing import AsJson
+from bursar.cli.opening import open_book
 from bursar.cli.screen import Screen
 from bursar.gateway.settings.explaining import Explained, explain
 from bursar.gateway.settings.keys import new_key
@@ -22,6 +23,7 @@ from bursar.gateway.settings.reading import load_settings
 from bursar.gateway.settings.tag_names import problem_of
 from bursar.gateway.settings.yaml_text import yaml_of
 from bursar.model.errors import BadInput
+from bursar.state.sizes import Tops
 
 SETTINGS = "bursar.yaml"
 CHECK_EXAMPLES = """
@@ -65,11 +67,17 @@ def check(file: SettingsFile = None, as_json: AsJson = False) -> None:
     """Check the gateway's settings and say what they mean. Starts nothing, calls nobody."""
     path = settings_path(file)
     settings = load_settings(path, os.environ)
-    found = explain(settings, os.environ, None if path is None else str(path), time.time())
+    name = None if path is None else str(path)
+    found = explain(settings, os.environ, name, time.time(), _dearest_answer_pico)
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
         _print(found)
+
+
+def _dearest_answer_pico() -> int:
+    """Of a token of an answer, over all models with a known price."""
+    return Tops(open_book()).ceiling(None).answer_pico
 
 
 def _keys() -> None:
@@ -131,7 +139,15 @@ def _print(found: Explained) -> None:
             f"{key['id']}: {key['state']}{until}, tenant {key['tenant'] or '(the call says)'};"
             f" {'; '.join(told)}"
         )
+    if found.state is not None:
+        screen.heading("Caps")
+        screen.line(found.state)
+    for cap in found.caps:
+        screen.line(f"{cap.name}: {cap.says}")
+        for one in cap.limits:
+            screen.line(f"  {one.limit}: {one.over}")
     for title, lines in (
+        ("Who else is told", found.telemetry),
         ("Refused", found.refused),
         ("Missing in the environment", found.missing),
         ("Think twice", found.warnings),

@@ -14,6 +14,7 @@ from bursar.ledger.journal.remote import RemoteDuck, kept_ledger
 from bursar.ledger.reports import Scope, scope_of
 from bursar.model.errors import BadInput, LedgerError
 from bursar.price.book import Book, load_book
+from bursar.price.cache import user_overlays
 
 LEDGER_SUFFIX = ".duckdb"
 DUCKDB_MARK = slice(8, 12)
@@ -36,8 +37,7 @@ def home() -> Path:
 
 def overlays() -> list[Path]:
     """The user's own price files, in the order of their names."""
-    folder = home() / "prices"
-    return sorted(folder.glob("*.toml")) if folder.is_dir() else []
+    return user_overlays(home())
 
 
 def open_book(more: tuple[Path, ...] = ()) -> Book:

@@ -147,6 +147,7 @@ def show(
     for call in calls:
         screen.line(f"Request {session} is step {call['step']}, at {call['place']}")
     _print_steps(screen, fall["steps"])
+    _print_decisions(screen, fall["steps"])
     _print_blocks(screen, fall["blocks"])
 
 
@@ -176,6 +177,16 @@ def _print_steps(screen: Screen, steps: list[dict[str, Any]]) -> None:
             for step in steps
         ),
     )
+
+
+def _print_decisions(screen: Screen, steps: list[dict[str, Any]]) -> None:
+    """What was done to each call, where anything was."""
+    decided = [(step["step"], one) for step in steps for one in step["decisions"]]
+    if not decided:
+        return
+    screen.heading("What was done to the calls")
+    for step, one in decided:
+        screen.line(f"step {step}: {one['lever']} {one['verdict']}: {one['why']}")
 
 
 def _print_blocks(screen: Screen, blocks: list[dict[str, Any]]) -> None:

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from bursar.cli.gateway import settings_path
-from bursar.cli.opening import home, ledger_path, overlays
-from bursar.gateway.serving import Wishes, run_gateway
+from bursar.cli.opening import home, ledger_path, open_book, overlays
+from bursar.gateway.wishes import Wishes
 from bursar.model.errors import BadInput
 
 SERVE_EXAMPLES = """
@@ -54,21 +55,21 @@ def serve(
     """
     if not hasattr(os, "fork"):
         raise BadInput("bursar serve needs a system with fork", mend="run it on Linux or macOS")
+    open_book()
     wishes = Wishes(
-        home=home(),
-        ledger=ledger_path(ledger),
-        settings=settings_path(file),
-        overlays=tuple(overlays()),
-        environ=dict(os.environ),
+        home=str(home()),
+        ledger=str(ledger_path(ledger)),
+        settings=_text(settings_path(file)),
+        overlays=tuple(map(str, overlays())),
         host=host,
         port=port,
         workers=workers,
     )
-    code = run_gateway(wishes, _say)
-    if code:
-        sys.exit(code)
+    words = msgspec.json.encode(wishes).decode()
+    here = [] if os.getcwd() in sys.path else ["-P"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *here, "-m", "bursar.gateway", words])
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

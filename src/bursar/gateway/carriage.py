@@ -11,27 +11,38 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter_ns
 
-from msgspec.structs import replace
-
-from bursar.dialects.lens import Reading
-from bursar.dialects.quick import Fold, UsageTap, settled
+from bursar.dialects.quick import Fold, Settled, UsageTap, settled
 from bursar.dialects.refusals import refusal_body, stream_error
 from bursar.dialects.streams import closes, is_stream
-from bursar.dialects.translate.crossing import StreamBack, answer_back, error_back
+from bursar.dialects.translate.crossing import Back, StreamBack, answer_back, error_back
+from bursar.gateway.booking import (
+    BAD,
+    EMPTY,
+    NOTHING,
+    SPENT,
+    answer_of,
+    attempt_of,
+    booked_as,
+    count,
+    decisions_of,
+    settled_answer,
+    spent_of,
+)
 from bursar.gateway.forward import answer_headers, head_of, patient
 from bursar.gateway.http.incoming import Incoming, UpstreamError
-from bursar.gateway.http.messages import Asked
 from bursar.gateway.kit import Kit
 from bursar.gateway.order import Order
-from bursar.model.entry import Answer, Attempt
-from bursar.model.errors import BadInput, LedgerError
-from bursar.model.usage import Basis, Usage
+from bursar.gateway.purse.reserved import Reserved
+from bursar.gateway.repeating import Client
+from bursar.gateway.settings import Holder
+from bursar.ledger.journal.rules import refusal
+from bursar.model.entry import Attempt
+from bursar.model.errors import BadInput, LedgerError, Refused
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 """A whole answer longer than this is not held; real ones stay below it by far."""
 STATUS_OF_FAULT = {"timeout": 504}
 BAD_GATEWAY = 502
-BAD = 400
 DRAIN = "drain"
 FRAMED = frozenset({"bedrock_converse", "bedrock_invoke"})
 """Dialects whose streams are binary frames."""
@@ -41,10 +52,14 @@ WORD_BYTES = 64
 REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
 """Where providers name their own id of a request."""
 NS_PER_MS = 1_000_000
-FAILED_STOP = "error"
-"""How an answer ends that is an error, whatever its status says."""
-NOTHING_COUNTED = Usage()
-"""No answer costs no token at all: a provider that says so has not counted."""
+
+
+BUDGET_CUT = "budget_cut"
+USED_UP = "the budget of this call is used up; the answer ends here"
+
+
+class _UsedUp(Exception):
+    """A stream has come to the end of what is held for it, and there is no more."""
 
 
 class Carriage:
@@ -55,23 +70,29 @@ class Carriage:
         "_drained_bytes",
         "_fate",
         "_first_ns",
+        "_held",
         "_incoming",
         "_kit",
         "_order",
         "_recorded",
+        "_refused",
         "_start_ns",
         "_task",
         "_timer",
     )
 
-    def __init__(self, kit: Kit, asked: Asked, order: Order) -> None:
+    def __init__(self, kit: Kit, asked: Client, order: Order, held: Reserved | None = None) -> None:
+        """`held`: what is reserved for it; settled with the record."""
         self._kit = kit
         self._asked = asked
         self._order = order
+        self._held = held
         self._start_ns = perf_counter_ns()
         self._first_ns = 0
         self._incoming: Incoming | None = None
         self._recorded = False
+        self._refused = False
+        """The client has heard that its key holds no more."""
         self._drained_bytes = 0
         self._fate = "ok"
         self._timer: asyncio.TimerHandle | None = None
@@ -81,10 +102,14 @@ class Carriage:
         """Carry the call to its end."""
         kit, order = self._kit, self._order
         self._task = asyncio.current_task()
+        if kit.journal_is_full:
+            raise refusal(kit.journal.tally, "journal_full", "the disk space of journals is full")
         await kit.journal.room()
-        kit.journal.begin(order.call)
+        kit.journal.begin(order.call, None if self._held is None else self._held.counts)
+        await kit.journal.written()
         self._asked.when_gone(self._left)
         fold = Fold()
+        kit.live.add(self)
         try:
             incoming = await self._send()
             if incoming.status < BAD and is_stream(incoming.headers):
@@ -93,6 +118,8 @@ class Carriage:
                 await self._whole(incoming, fold)
         except UpstreamError as bad:
             await self._broken(bad, fold)
+        except _UsedUp:
+            await self._used_up(fold)
         except asyncio.CancelledError:
             if self._fate != "cut":
                 raise
@@ -100,6 +127,7 @@ class Carriage:
             self._task.uncancel()
             await self._end(fold, cut=True)
         finally:
+            kit.live.discard(self)
             if self._incoming is not None:
                 self._incoming.close()
             if self._timer is not None:
@@ -137,7 +165,7 @@ class Carriage:
             if incoming.status >= BAD:
                 headers, body = error_back(body, incoming.status, spoken)
             else:
-                body = answer_back(body, order.plan.dialect, spoken, order.back)
+                body = self._brought_back(body, order.back)
                 headers = typed(headers, JSON_TYPE)
         if incoming.status >= BAD:
             headers = patient(headers)
@@ -149,6 +177,7 @@ class Carriage:
         if not asked.is_fresh:
             async for chunk in incoming.chunks():
                 fold.add(chunk)
+                await self._pay_for(chunk)
                 self._look_at_drain(len(chunk))
             await self._end(fold)
             return
@@ -162,11 +191,12 @@ class Carriage:
         before = b""
         async for chunk in incoming.chunks():
             fold.add(chunk)
+            await self._pay_for(chunk)
             if not self._recorded:
                 if closes(dialect, before + chunk):
                     await self._end(fold, only_whole=True)
                 before = chunk[-WORD_BYTES:]
-            if asked.gone:
+            if asked.gone or self._refused:
                 self._look_at_drain(len(chunk))
                 continue
             passed = chunk if tap is None else _tapped(tap, chunk)
@@ -179,10 +209,17 @@ class Carriage:
         rest = b"" if tap is None else tap.finish()
         if back is not None:
             rest = back.feed(rest) + back.finish()
+        if asked.is_over:
+            return
         if rest:
             asked.send(rest)
-        if not asked.is_over:
-            asked.finish()
+        asked.finish()
+
+    async def _pay_for(self, chunk: bytes) -> None:
+        """Hold more where the stream nears the end of its hold."""
+        held = self._held
+        if held is not None and held.is_watched and not await held.feed(chunk):
+            raise _UsedUp
 
     # -- what can go wrong
 
@@ -201,6 +238,38 @@ class Carriage:
         elif not asked.is_over:
             asked.send(stream_error(dialect, f"upstream_{bad.kind}", words))
             asked.finish()
+
+    async def _used_up(self, fold: Fold) -> None:
+        """No more of the stream is paid for: the provider is stopped, the client is told why."""
+        asked, dialect = self._asked, self._order.call.dialect or ""
+        self._fate = SPENT
+        if self._incoming is not None:
+            self._incoming.close()
+        await self._end(fold, cut=True)
+        self._kit.tally.add("refused", (BUDGET_CUT,))
+        if not asked.is_fresh and not asked.is_over:
+            asked.send(stream_error(dialect, "budget_exceeded", USED_UP))
+            asked.finish()
+
+    @property
+    def holder(self) -> Holder:
+        """On whose key it goes."""
+        return self._order.holder
+
+    def refuse(self, refused: Refused) -> None:
+        """The key holds no more: the client is told, and is then as good as gone."""
+        asked, dialect = self._asked, self._order.call.dialect or ""
+        if self._refused or asked.gone or asked.is_over:
+            return
+        self._refused = True
+        if asked.is_fresh:
+            headers, body = refusal_body(dialect, refused.status, refused.kind, refused.message)
+            asked.reply(refused.status, (*headers, *refused.headers), body)
+        else:
+            asked.send(stream_error(dialect, refused.kind, refused.message))
+            asked.finish()
+        self._kit.tally.add("refused", (refused.kind,))
+        self._left()
 
     def _left(self) -> None:
         """The client is gone: read on for the usage, within bounds, or stop the provider."""
@@ -248,55 +317,54 @@ class Carriage:
         if self._recorded:
             return
         kit, order, incoming = self._kit, self._order, self._incoming
-        reading, usage = self._read(fold)
-        if only_whole and (reading is None or reading.truncated):
+        found = self._read(fold, complete=not cut and not only_whole)
+        if only_whole and (found.reading is None or found.reading.truncated):
             return
-        if incoming is not None:
-            status = incoming.status
-        attempt = self._attempt(reading, usage, status, cut=cut)
-        if reading is not None and reading.stop == FAILED_STOP and self._fate == "ok":
-            self._fate = "failed"
-        fate = _answer_status(self._fate, status)
-        answer = Answer(status=fate)
-        if reading is not None:
-            answer = Answer(
-                blocks=reading.answer_blocks,
-                tool_uses=reading.tool_uses,
-                stop=reading.stop,
-                status=fate,
-            )
+        status = status if incoming is None else incoming.status
+        attempt = self._attempt(found, status, cut=cut)
+        answer = answer_of(found, attempt, self._fate)
         self._recorded = True
-        count(kit, order, attempt)
+        booked = booked_as(kit, order, attempt, answer)
+        spent = spent_of(booked, answer)
+        count(kit, order, booked)
         outcomes = order.asking.tool_outcomes
         try:
-            await kit.journal.end(order.call.key, (attempt,), answer, outcomes)
+            changed = decisions_of(order, found, self._held, self._fate, spent)
+            await kit.journal.end(order.call.key, (attempt,), answer, outcomes, changed)
         except LedgerError:
             # The answer is paid; the client gets it. The journal holds the record and tries again.
             kit.tally.add("undurable", (order.plan.provider.name,))
+        finally:
+            if self._held is not None:
+                await self._held.settle(spent)
 
-    def _read(self, fold: Fold) -> tuple[Reading | None, Usage | None]:
-        """What the copy of the answer holds; None where nothing came or nothing can be read."""
+    def _brought_back(self, body: bytes, back: Back) -> bytes:
+        """A whole answer in the client's dialect, which has no form for what is no answer."""
+        order = self._order
+        try:
+            return answer_back(body, order.plan.dialect, order.call.dialect or "", back)
+        except BadInput as bad:
+            raise UpstreamError("protocol", sent=True, what=bad.message) from bad
+
+    def _read(self, fold: Fold, *, complete: bool) -> Settled:
+        """What the copy of the answer holds. `complete`: all of it has come."""
         raw, incoming, order = fold.whole(), self._incoming, self._order
-        if not raw or incoming is None:
-            return None, None
+        if incoming is None:
+            return NOTHING
+        complete = complete and incoming.status < BAD and not fold.left_out_bytes
+        if not raw:
+            return EMPTY if complete else NOTHING
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in incoming.headers
         }
         found = settled(order.plan.dialect, raw, headers, order.plan.model, salt=order.holder.salt)
-        usage, reason = found.usage, found.reason
-        if usage == NOTHING_COUNTED:
-            usage, reason = None, "implausible"
-        if reason is not None and incoming.status < BAD:
-            self._kit.tally.add("unread", (order.plan.provider.name, reason))
-        return found.reading, usage
+        return settled_answer(found, complete=complete)
 
-    def _attempt(
-        self, reading: Reading | None, usage: Usage | None, status: int | None, *, cut: bool
-    ) -> Attempt:
+    def _attempt(self, found: Settled, status: int | None, *, cut: bool) -> Attempt:
         order, tags = self._order, self._order.call.tags
         now_ns = perf_counter_ns()
         first_ms = (self._first_ns - self._start_ns) // NS_PER_MS if self._first_ns else None
-        attempt = Attempt(
+        blank = Attempt(
             provider=order.call.provider,
             model=order.plan.model,
             status=status,
@@ -306,20 +374,9 @@ class Carriage:
             retry_cause=tags.retry_cause,
             provider_request_id=self._request_id(),
         )
-        if reading is None:
-            return attempt
-        basis = Basis.MEASURED
-        if usage is not None and (cut or reading.truncated):
-            usage, basis = _at_least(usage, reading), Basis.MODELLED
-        return replace(
-            attempt,
-            model=reading.model or order.plan.model,
-            usage=usage,
-            basis=basis,
-            price_class=reading.price_class,
-            parts=reading.iterations if basis is Basis.MEASURED else (),
-            provider_request_id=attempt.provider_request_id or reading.response_id,
-        )
+        if found.reason is not None and status is not None and status < BAD:
+            self._kit.tally.add("unread", (order.plan.provider.name, found.reason))
+        return attempt_of(blank, found, cut=cut)
 
     def _request_id(self) -> str | None:
         if self._incoming is None:
@@ -328,25 +385,6 @@ class Carriage:
             if name in REQUEST_IDS:
                 return value.decode("latin-1")
         return None
-
-
-def count(kit: Kit, order: Order, attempt: Attempt) -> None:
-    """For the metrics page. The ledger prices again, the same way."""
-    provider, model = attempt.provider or "", attempt.model or ""
-    cost = None
-    if attempt.usage is not None:
-        cost = kit.book.cost_nano(
-            provider, model, attempt.usage, order.call.at, attempt.price_class
-        )[0]
-    tally = kit.tally
-    labels = tally.labels(order.call.tags, provider, model)
-    tally.call(labels, attempt.status or 0, attempt.usage, cost)
-    tally.took("duration_ms", (provider,), attempt.total_ms or 0)
-    if attempt.first_byte_ms is not None:
-        tally.took("first_byte_ms", (provider,), attempt.first_byte_ms)
-    usage = attempt.usage
-    if usage is not None and usage.prompt > order.plan.route.large_request_tokens:
-        tally.add("large", (order.plan.route.name,))
 
 
 def typed(headers: Sequence[tuple[bytes, bytes]], content_type: bytes) -> list[tuple[bytes, bytes]]:
@@ -360,15 +398,3 @@ def _tapped(tap: UsageTap, chunk: bytes) -> bytes:
         return tap.feed(chunk)
     except BadInput as bad:
         raise UpstreamError("protocol", sent=True, what=bad.message) from bad
-
-
-def _at_least(usage: Usage, reading: Reading) -> Usage:
-    """A stream that was cut counted its answer too early: what came through was paid at least."""
-    seen = sum(block.tokens or 0 for block in reading.answer_blocks)
-    return replace(usage, output=max(usage.output, seen - usage.reasoning))
-
-
-def _answer_status(fate: str, status: int | None) -> str:
-    if fate in ("left", "cut"):
-        return "left"
-    return "ok" if fate == "ok" and status is not None and status < BAD else "failed"

@@ -1,11 +1,13 @@
 """Method and path -> what a client asks for. Paths are compared as sent, never decoded.
 
 A path that is written in another way (`%2e`, `//v1`, `/v1/../x`) matches nothing. The model id of
-a Bedrock path stays percent-encoded for the way on and is decoded for the books.
+a Bedrock path is decoded for the books and encoded again for the way on; what would not come out
+of that as the same name, or would be a step in a path, is none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -70,7 +72,14 @@ OPENAI_MODELS = Endpoint(
 ANTHROPIC_MODELS = Endpoint(
     dialect="anthropic_messages", operation="models", path="/v1/models", metered=False, stream=False
 )
+PAGES = ("/health", "/ready", "/metrics", "/openapi.json")
+"""What the gateway says of itself, to GET and HEAD."""
+READING = (b"GET", b"HEAD")
+DIALECT_OF_START = {b"/model/": "bedrock_converse", b"/v1/messages": "anthropic_messages"}
+"""Paths that only one dialect has, served or not."""
 LONGEST_MODEL_ID = 2_048
+STEPS = frozenset((".", ".."))
+_PAGES = frozenset(page.encode() for page in PAGES)
 _ASKED = {path: Entrance(endpoint) for path, endpoint in POSTS.items()}
 
 
@@ -84,6 +93,12 @@ def endpoint_of(method: bytes, target: bytes, *, anthropic: bool = False) -> Ent
     return None
 
 
+def page_of(method: bytes, target: bytes) -> str | None:
+    """The path of the gateway's own page that is asked for, or None."""
+    path = target.partition(b"?")[0]
+    return path.decode() if path in _PAGES and method in READING else None
+
+
 def _posted(target: bytes) -> Entrance | None:
     path = target.partition(b"?")[0]
     known = _ASKED.get(path)
@@ -92,18 +107,42 @@ def _posted(target: bytes) -> Entrance | None:
     pieces = path.split(b"/")
     if len(pieces) != 4 or pieces[1] != b"model" or pieces[0] or pieces[3] not in BEDROCK:
         return None
-    model = unquote(pieces[2])
-    if not 0 < len(model) <= LONGEST_MODEL_ID or not model.isprintable():
+    try:
+        model = unquote(pieces[2], errors="strict")
+    except UnicodeDecodeError:
+        return None
+    if not 0 < len(model) <= LONGEST_MODEL_ID or not model.isprintable() or model in STEPS:
         return None
     return Entrance(BEDROCK[pieces[3]], model)
 
 
 def allowed_methods(target: bytes) -> bytes | None:
-    """The methods of a path that exists; None where there is no such path."""
+    """The methods of a path that exists, as `allow` lists them; None: there is no such path."""
+    if page_of(b"GET", target) is not None:
+        return b", ".join(READING)
     for method in (b"POST", b"GET"):
         if endpoint_of(method, target) is not None:
             return method
     return None
+
+
+def dialect_at(target: bytes, *, anthropic: bool = False) -> str:
+    """The dialect of whoever asks for what is not served: by the path, as far as it tells."""
+    for start, dialect in DIALECT_OF_START.items():
+        if target.startswith(start):
+            return dialect
+    return ANTHROPIC_MODELS.dialect if anthropic else OPENAI_MODELS.dialect
+
+
+def served() -> Iterator[tuple[str, str, tuple[Endpoint, ...]]]:
+    """(method, path as a template, what it may mean) of all that is served; of a page: nothing."""
+    for path, endpoint in POSTS.items():
+        yield "POST", path.decode(), (endpoint,)
+    for endpoint in BEDROCK.values():
+        yield "POST", endpoint.path, (endpoint,)
+    yield "GET", "/v1/models", (OPENAI_MODELS, ANTHROPIC_MODELS)
+    for page in PAGES:
+        yield "GET", page, ()
 
 
 PATHS = {

@@ -1,4 +1,4 @@
-"""What the gateway says of itself: health, readiness and Prometheus' metrics.
+"""What the gateway says of itself: health, readiness, Prometheus' metrics and its OpenAPI page.
 
 Metrics may name tenants, so beyond loopback they need the key of the settings. Nothing here shows a
 key or a prompt.
@@ -7,21 +7,28 @@ key or a prompt.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bursar.dialects.refusals import refusal_body
 from bursar.extras import prometheus
 from bursar.gateway.http.messages import Asked
 from bursar.gateway.kit import Kit
+from bursar.gateway.openapi import openapi_json
+from bursar.gateway.purse.gauges import cap_families
+from bursar.gateway.purse.views import View, seen_in
 from bursar.gateway.routes import Page, PageText
 from bursar.gateway.settings.checking import loopback
 from bursar.gateway.settings.keys import read_secret
+from bursar.gateway.standing import is_degraded
 from bursar.gateway.tally import BUCKETS_MS, Counts, Labels, found, summed
 
 JSON = ((b"content-type", b"application/json"),)
 NANO = 1_000_000_000
 MS_PER_S = 1_000
+
+HIDDEN = "this path is not served, or not to you"
 
 TAGS = "tags"
 """Stands for the tags that the settings make labels of."""
@@ -68,11 +75,67 @@ COUNTERS = (
     ),
     ("quarantined", "bursar_quarantined", "Calls that lack a required tag.", ("rule",)),
     ("large", "bursar_large_requests", "Requests above the rule's alert size.", ("rule",)),
+    (
+        "restarts",
+        "bursar_restarts",
+        "Processes of the gateway that ended and were started again.",
+        ("process",),
+    ),
+    (
+        "spans",
+        "bursar_otlp_spans",
+        "Spans for the collector of telemetry.otlp, by what became of them.",
+        ("fate",),
+    ),
+    ("cap_refusals", "bursar_cap_refusals", "Calls that a cap refused.", ("cap", "unit")),
+    (
+        "judged_refusals",
+        "bursar_cap_judged_refusals",
+        "Calls that a budget refused and of which it is known by now whether they would have fit.",
+        ("cap",),
+    ),
+    (
+        "false_refusals",
+        "bursar_cap_false_refusals",
+        "Those that would have fitted, once what was under way had been settled.",
+        ("cap",),
+    ),
+    ("cap_cuts", "bursar_cap_cuts", "Streams that a cap cut.", ("cap",)),
+    ("cap_events", "bursar_cap_events", "Events in run/events.jsonl.", ("cap", "kind")),
 )
 HISTOGRAMS = (
-    ("duration_ms", "bursar_call_duration_seconds", "From the request to the answer's end."),
-    ("first_byte_ms", "bursar_first_byte_seconds", "From the request to the answer's head."),
+    (
+        "duration_ms",
+        "bursar_call_duration_seconds",
+        "From the request to the answer's end.",
+        "provider",
+    ),
+    (
+        "first_byte_ms",
+        "bursar_first_byte_seconds",
+        "From the request to the answer's head.",
+        "provider",
+    ),
+    (
+        "cap_wait_ms",
+        "bursar_cap_wait_seconds",
+        "Of calls that waited for room and were let in.",
+        "cap",
+    ),
 )
+JOURNAL = {
+    "shed_calls": "Calls recorded without the blocks of their prompts, at a full buffer.",
+    "refused_calls": "Calls refused, since the journal was full or the disk refused.",
+    "failures": "Writes and syncs that the disk refused.",
+    "undurable_records": "Records that were answered before they were on disk (degrade).",
+    "lost_records": "Calls whose records are lost, at the bound of degrade.",
+}
+"""What is counted of the journals, of all workers and since ever: bursar_journal_..._total."""
+SESSIONS = {
+    "forgotten": "Inferred sessions that were dropped to make room: their next call begins anew.",
+}
+DEGRADED = b'{"status":"degraded"}'
+"""Calls go on; the ledger's keeper does not stay up."""
 
 
 class Pages:
@@ -87,24 +150,37 @@ class Pages:
         self._fresh = fresh
         self._states = states
 
-    def by_target(self) -> Mapping[bytes, Page]:
-        return {b"/health": self._health, b"/ready": self._ready, b"/metrics": self._metrics}
+    def by_path(self) -> Mapping[str, Page]:
+        return {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._metrics,
+            "/openapi.json": self._openapi,
+        }
 
     async def _health(self, _: Asked) -> PageText:
         return 200, JSON, b'{"status":"ok"}'
 
     async def _ready(self, _: Asked) -> PageText:
         if self._kit.ready:
-            return 200, JSON, b'{"status":"ready"}'
+            degraded = is_degraded(self._mine.parent)
+            return 200, JSON, DEGRADED if degraded else b'{"status":"ready"}'
         return 503, JSON, b'{"status":"starting or stopping"}'
 
     async def _metrics(self, asked: Asked) -> PageText:
         if not may_read(self._kit, asked.header(b"authorization")):
-            return 404, JSON, b'{"error":"not found"}'
+            headers, body = refusal_body("openai_chat", 404, "unknown_path", HIDDEN)
+            return 404, headers, body
         self._fresh()
-        total = summed(found(place) for place in self._mine.parent.glob("*.counts"))
-        kind, body = exposed(total, self._states(), self._kit.tally.tag_names)
+        places = sorted(self._mine.parent.glob("*.counts"))
+        most = self._kit.desk.settings.metrics.most_series
+        total = summed(map(found, places), most)
+        views = seen_in(self._mine.parent).views
+        kind, body = exposed(total, self._states(), self._kit.tally.tag_names, views, most)
         return 200, ((b"content-type", kind),), body
+
+    async def _openapi(self, _: Asked) -> PageText:
+        return 200, JSON, openapi_json()
 
 
 def may_read(kit: Kit, authorization: bytes | None) -> bool:
@@ -122,7 +198,11 @@ def may_read(kit: Kit, authorization: bytes | None) -> bool:
 
 
 def exposed(
-    counts: Counts, states: Mapping[str, int], tag_names: tuple[str, ...] = ()
+    counts: Counts,
+    states: Mapping[str, int],
+    tag_names: tuple[str, ...] = (),
+    views: Sequence[View] = (),
+    most_series: int = 1_000,
 ) -> tuple[bytes, bytes]:
     """(content type, page) in Prometheus' text format."""
     tools = prometheus()
@@ -130,6 +210,7 @@ def exposed(
     class Shown(tools.Collector):
         def collect(self) -> Iterator[object]:
             yield from _families(tools, counts, states, tag_names)
+            yield from cap_families(tools, views, most_series)
 
     registry = tools.CollectorRegistry(auto_describe=False)
     registry.register(Shown())
@@ -146,8 +227,13 @@ def _families(
         for values, count in series.items():
             family.add_metric(values, count / NANO if name == "cost_nano" else count)
         yield family
-    for name, shown, what in HISTOGRAMS:
-        family = tools.HistogramMetricFamily(shown, what, labels=("provider",))
+    for told, counted in ((JOURNAL, counts.journal), (SESSIONS, counts.sessions)):
+        room = "journal" if told is JOURNAL else "sessions"
+        for name, what in told.items():
+            value = counted.get((name,), 0)
+            yield tools.CounterMetricFamily(f"bursar_{room}_{name}", what, value=value)
+    for name, shown, what, label in HISTOGRAMS:
+        family = tools.HistogramMetricFamily(shown, what, labels=(label,))
         buckets: dict[Labels, list[int]] = getattr(counts, name)
         for values, row in buckets.items():
             family.add_metric(values, _cumulative(row), row[-2] / MS_PER_S)
@@ -161,8 +247,8 @@ def _families(
 STATES = {
     "open_calls": "Calls under way in the worker that answers.",
     "journal_waiting_bytes": "Records of the worker that answers which are not on disk yet.",
-    "journal_lost_records": "Records that a full or failing disk refused, in that worker.",
-    "journal_failures": "Writes that the disk refused, in that worker.",
+    "journal_space_bytes": "What the journals of all workers take on disk.",
+    "keeper_up": "0 while the ledger's keeper does not stay up, and records only wait on disk.",
 }
 
 

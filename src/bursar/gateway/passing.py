@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bursar.dialects.patching import model_of
+from bursar.dialects.patching import model_of, with_fields
 from bursar.dialects.refusals import refusal_body
 from bursar.gateway.endpoints import Entrance, path_at
 from bursar.gateway.forward import answer_headers, head_of
@@ -29,11 +29,14 @@ async def pass_through(kit: Kit, asked: Asked, entrance: Entrance, holder: Holde
             f"the provider {plan.provider.name} does not count tokens of {dialect}",
             mend="ask the provider that the model belongs to",
         )
+    asking = asked.body
+    if entrance.model is None and model not in (None, plan.model):
+        asking = with_fields(asking, {("model",): plan.model})
     path = path_at(dialect, entrance.endpoint, plan.model, stream=False)
     way = kit.ways[plan.provider.name]
-    head = await head_of(way, asked.method, path + _query(asked.target), asked.headers, asked.body)
+    head = await head_of(way, asked.method, path + _query(asked.target), asked.headers, asking)
     try:
-        incoming = await kit.pool.send(way.origin, head, asked.body, plan.waits)
+        incoming = await kit.pool.send(way.origin, head, asking, plan.waits)
         try:
             body = await incoming.body(MOST_BYTES)
         finally:

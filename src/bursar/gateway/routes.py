@@ -17,13 +17,21 @@ import msgspec
 
 from bursar.dialects.refusals import refusal_body
 from bursar.gateway.carriage import Carriage
-from bursar.gateway.endpoints import MESSAGES, Entrance, allowed_methods, endpoint_of
+from bursar.gateway.endpoints import (
+    MESSAGES,
+    Entrance,
+    allowed_methods,
+    dialect_at,
+    endpoint_of,
+    page_of,
+)
 from bursar.gateway.http.messages import Asked, Refusal
 from bursar.gateway.kit import Kit
-from bursar.gateway.order import order_of
+from bursar.gateway.ordering import order_of
 from bursar.gateway.passing import pass_through
+from bursar.gateway.repeating import Client, Repeats
 from bursar.gateway.settings import Holder
-from bursar.model.errors import BadInput, BursarError, Refused
+from bursar.model.errors import BadInput, Refused
 
 NOT_FOUND = 404
 WRONG_METHOD = 405
@@ -39,36 +47,45 @@ class Admitted(msgspec.Struct, frozen=True):
     holder: Holder
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """The same for a page of the gateway's own."""
+
+    page: Page
+
+
 class Gateway:
     """Answers every request of a worker."""
 
-    def __init__(self, kit: Kit, pages: Mapping[bytes, Page]) -> None:
-        """`pages`: target -> what answers it without a key (`/health`, `/ready`, `/metrics`)."""
+    def __init__(self, kit: Kit, pages: Mapping[str, Page], repeats: Repeats | None = None) -> None:
+        """`pages`: path -> what answers it without a virtual key."""
         self._kit = kit
+        self._repeats = repeats or Repeats()
         self._pages = pages
 
     def admit(self, asked: Asked) -> Refusal | None:
         """None: let in. Else the answer, sent at once."""
-        if asked.method == b"GET" and asked.target in self._pages:
-            return None
         anthropic = asked.header(MESSAGES) is not None
         entrance = endpoint_of(asked.method, asked.target, anthropic=anthropic)
-        dialect = "openai_chat" if entrance is None else entrance.endpoint.dialect
+        if entrance is None:
+            page = page_of(asked.method, asked.target)
+            if page is None:
+                return self._refusal(dialect_at(asked.target, anthropic=anthropic), _nowhere(asked))
+            asked.noted = Shown(self._pages[page])
+            return None
         try:
-            if entrance is None:
-                raise _nowhere(asked)
             asked.noted = Admitted(entrance, self._kit.desk.holder(asked.headers))
         except Refused as refused:
-            return self._refusal(dialect, refused)
+            return self._refusal(entrance.endpoint.dialect, refused)
         return None
 
     async def answer(self, asked: Asked) -> None:
         """The whole request is here."""
         admitted = asked.noted
-        if not isinstance(admitted, Admitted):
-            status, headers, body = await self._pages[asked.target](asked)
+        if isinstance(admitted, Shown):
+            status, headers, body = await admitted.page(asked)
             asked.reply(status, headers, body)
             return
+        assert isinstance(admitted, Admitted)
         dialect = admitted.entrance.endpoint.dialect
         self._kit.tally.open += 1
         try:
@@ -92,8 +109,29 @@ class Gateway:
         if not admitted.entrance.endpoint.metered:
             await pass_through(self._kit, asked, admitted.entrance, admitted.holder)
             return
-        order = order_of(self._kit, asked, admitted.entrance, admitted.holder)
-        await Carriage(self._kit, asked, order).run()
+        holder = self._kit.desk.still(admitted.holder)
+        entrance = admitted.entrance
+
+        async def run(client: Client) -> None:
+            await self._metered(asked, client, entrance, holder)
+
+        await self._repeats.carry(asked, holder.key_id, entrance.endpoint.dialect, run)
+
+    async def _metered(
+        self, asked: Asked, client: Client, entrance: Entrance, holder: Holder
+    ) -> None:
+        """Carry a call. `client`: where its answer goes."""
+        kit = self._kit
+        order = order_of(kit, asked, entrance, holder)
+        order, held = await kit.purse.reserve(order, kit.caps.now())
+        if held is None:
+            await Carriage(kit, client, order).run()
+            return
+        try:
+            if not client.gone:
+                await Carriage(kit, client, order, held).run()
+        finally:
+            await held.void()
 
     def _refuse(self, asked: Asked, dialect: str, refused: Refused) -> None:
         if not asked.is_fresh:
@@ -116,7 +154,7 @@ def tell(fault: Exception) -> None:
     sys.stderr.write(f"bursar: a fault in the gateway: {type(fault).__name__} at {place}\n")
 
 
-def _nowhere(asked: Asked) -> BursarError:
+def _nowhere(asked: Asked) -> Refused:
     allowed = allowed_methods(asked.target)
     if allowed is not None:
         return Refused(

@@ -8,58 +8,61 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-
+from bursar.extras import late
+from bursar.gateway.counting import wants_purse
+from bursar.gateway.purse.host import keep_purse
+from bursar.gateway.purse.opening import SOCKET, node_of, store_of
 from bursar.gateway.settings import Settings, load_settings
 from bursar.gateway.settings.fitting import tls_of
-from bursar.gateway.supervisor import Child, Supervisor, listening
+from bursar.gateway.settings.telemetry import otlp_options
+from bursar.gateway.standing import Standing
+from bursar.gateway.supervisor import KEEPER, PURSE, Child, Supervisor, listening, run_folder
+from bursar.gateway.wishes import Wishes
 from bursar.gateway.worker import Post, run_worker
-from bursar.ledger.journal.keeper import run_keeper
 from bursar.model.errors import BursarError
 
 SEED = "salt"
 SEED_BYTES = 32
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says; it goes before the file."""
-
-    home: Path
-    ledger: Path
-    settings: Path | None
-    overlays: tuple[Path, ...]
-    environ: Mapping[str, str]
-    host: str | None = None
-    port: int | None = None
-    workers: int | None = None
-
-
-def run_gateway(wishes: Wishes, say: Callable[[str], None]) -> int:
+def run_gateway(wishes: Wishes, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT. The exit code. Raises BadInput before anything is started."""
-    settings = load_settings(wishes.settings, wishes.environ)
+    home, place = wishes.home_path, wishes.settings_path
+    settings = load_settings(place, environ)
     tls_of(settings)
+    options = otlp_options(settings, environ)
     port = listening(wishes.host or settings.listen.host, _port(wishes, settings))
-    wishes.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     post = Post(
-        home=wishes.home,
-        settings=wishes.settings,
-        overlays=wishes.overlays,
-        environ=wishes.environ,
-        seed=seed_of(wishes.home),
+        home=home,
+        settings=place,
+        overlays=wishes.overlay_paths,
+        environ=dict(environ),
+        seed=seed_of(home),
+        workers=wishes.workers or settings.listen.workers,
     )
 
     def keep(slot: int, incarnation: int) -> None:
-        _told(say, lambda: run_keeper(wishes.home, wishes.ledger, wishes.overlays))
+        keeping = late("bursar.gateway.keeping")
+        _told(say, lambda: keeping.keep_ledger(wishes, settings, options, say))
 
     def work(slot: int, incarnation: int) -> None:
         _told(say, lambda: run_worker(post, port, slot, incarnation))
 
-    slots = range(wishes.workers or settings.listen.workers)
-    children = [Child("the ledger's keeper", 0, keep)]
-    children.extend(Child(f"worker {slot}", slot, work) for slot in slots)
+    def count(slot: int, incarnation: int) -> None:
+        _told(say, lambda: keep_purse(home / SOCKET, node_of(settings.state)))
+
+    store_of(settings, environ, home, "", post.workers)
+    wanted = wants_purse(settings, post.workers, home)
+    children = [
+        Child("the ledger's keeper", 0, keep, kind=KEEPER),
+        Child("the purse", 0, count, kind=PURSE, wanted=wanted),
+    ]
+    children.extend(Child(f"worker {slot}", slot, work) for slot in range(post.workers))
     for line in banner(settings, port):
         say(line)
-    return Supervisor(children, say, settings.listen.grace_s).run()
+    standing = Standing(run_folder(home), say)
+    return Supervisor(children, say, settings.listen.grace_s, standing).run()
 
 
 def _told(say: Callable[[str], None], run: Callable[[], None]) -> None:

@@ -1,9 +1,10 @@
 """The parent of `bursar serve`: opens the port, keeps workers and the ledger's keeper alive.
 
 It reads no request and opens no ledger. Children are forked from it before it starts any thread,
-so that they share its memory. A child that dies is started again, each time after a longer pause;
-one that cannot stay up stops the whole, with the reason, since a gateway that flaps is worse than
-one that is down.
+so that they share its memory. A child that dies is started again, each time after a longer pause.
+A worker that cannot stay up stops the whole, with the reason, since a gateway that flaps is worse
+than one that is down. The keeper can be done without: calls go on, the journals keep their records,
+and it is tried again for as long as it takes, loudly.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from bursar.model.errors import BadInput
 QUICK_S = 10.0
 """A child that lived shorter than this failed to start."""
 MOST_QUICK = 5
-"""So many quick deaths in a row of one child stop the gateway."""
-PAUSES_S = (0.0, 0.1, 0.5, 2.0, 5.0)
+"""So many quick deaths in a row of a vital child stop the gateway."""
+PAUSES_S = (0.0, 0.1, 0.5, 2.0, 5.0, 10.0, 30.0)
+"""Before a start that follows so many quick deaths, and each further one."""
 TICK_S = 1.0
+KEEPER, PURSE, WORKER = "keeper", "purse", "worker"
+"""Kinds of children. Only workers are vital."""
 INCARNATIONS = 1_024
 ENDINGS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 """Signals that the parent handles in its own way."""
@@ -41,22 +45,53 @@ class Starts(Protocol):
 
 
 class Child:
-    """One place that is to be filled: the keeper, or a worker's slot."""
+    """One place that is to be filled: the keeper, the purse, or a worker's slot."""
 
-    def __init__(self, name: str, slot: int, run: Starts) -> None:
+    def __init__(
+        self,
+        name: str,
+        slot: int,
+        run: Starts,
+        *,
+        kind: str = WORKER,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`wanted`: whether it is to run; once it does, it does to the end."""
         self.name = name
         self.slot = slot
         self.run = run
+        self.kind = kind
+        self.wanted = wanted
         self.alive: BaseProcess | None = None
         self.since = 0.0
         self.quick = 0
         self.not_before = 0.0
 
+    @property
+    def vital(self) -> bool:
+        """Without it nothing goes on."""
+        return self.kind == WORKER
+
+
+class Notes(Protocol):
+    """Who is told how the children fare."""
+
+    def ended(self, kind: str) -> None: ...
+    def failing(self, name: str) -> None: ...
+    def steady(self, name: str) -> None: ...
+
 
 class Supervisor:
     """Runs until it is told to stop."""
 
-    def __init__(self, children: list[Child], say: Callable[[str], None], grace_s: float) -> None:
+    def __init__(
+        self,
+        children: list[Child],
+        say: Callable[[str], None],
+        grace_s: float,
+        notes: Notes | None = None,
+    ) -> None:
+        self._notes = notes
         self._children = children
         self._say = say
         self._grace_s = grace_s
@@ -86,7 +121,7 @@ class Supervisor:
     def _fill(self) -> None:
         now = time.monotonic()
         for child in self._children:
-            if child.alive is None and now >= child.not_before:
+            if child.alive is None and now >= child.not_before and child.wanted():
                 self._start(child, now)
 
     def _start(self, child: Child, now: float) -> None:
@@ -104,7 +139,10 @@ class Supervisor:
     def _gave_up(self, child: Child) -> bool:
         """Look after one child. True: it dies each time."""
         alive = child.alive
-        if alive is None or alive.is_alive():
+        if alive is None:
+            return False
+        if alive.is_alive():
+            self._look_at_steady(child)
             return False
         code = alive.exitcode
         alive.close()
@@ -116,13 +154,25 @@ class Supervisor:
         pause = PAUSES_S[min(child.quick, len(PAUSES_S) - 1)]
         child.not_before = now + pause
         self._say(f"bursar: {child.name} ended ({_told(code)}); started again in {pause:g} s")
-        return child.quick >= MOST_QUICK
+        if self._notes is not None:
+            self._notes.ended(child.kind)
+            if child.quick >= MOST_QUICK and child.kind == KEEPER:
+                self._notes.failing(child.name)
+        return child.vital and child.quick >= MOST_QUICK
+
+    def _look_at_steady(self, child: Child) -> None:
+        """A child that has lived long enough is forgiven its earlier deaths."""
+        if child.quick and time.monotonic() - child.since >= QUICK_S:
+            child.quick = 0
+            if self._notes is not None and child.kind == KEEPER:
+                self._notes.steady(child.name)
 
     def _end(self) -> None:
-        """Workers first, so that the keeper sees their last records."""
-        workers = self._children[1:]
+        """Workers first: the keeper sees their last records, the purse their last costs."""
+        workers = [one for one in self._children if one.vital]
         _ask_to_end(workers, self._grace_s + TICK_S)
-        _ask_to_end(self._children[:1], self._grace_s + TICK_S)
+        others = [one for one in self._children if not one.vital]
+        _ask_to_end(others, self._grace_s + TICK_S)
 
     def _stop(self, *_: object) -> None:
         if not self._stopping:
@@ -154,7 +204,7 @@ def _born(run: Starts, slot: int, incarnation: int) -> None:
     """The first lines of a child's life: its parent's handlers are not its own.
 
     Signals are held back until then: the parent's handlers, in the child, would just swallow them.
-    A reload means nothing to the keeper, nor to a worker that is about to read its settings.
+    A reload means nothing to a child that is about to read its settings and prices.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for name in (signal.SIGINT, signal.SIGHUP):

@@ -2,7 +2,9 @@
 
 Prometheus' text is made of it when somebody asks. Several workers share one page: each leaves a
 snapshot in a common folder, and whoever is asked adds them up. A worker that takes the place of
-another goes on from its snapshot, so that counters never fall.
+another goes on from its snapshot, so that counters never fall. Clients choose labels, so their
+number is bounded, for the page as a whole: each worker has its share of the bound, and what is
+beyond is counted under `__other__`.
 """
 
 from __future__ import annotations
@@ -49,9 +51,29 @@ class Counts(msgspec.Struct):
     """(rule,): by the name of the route's rule."""
     large: dict[Labels, int] = {}
     """(rule,): requests above the size at which somebody wants to know."""
+    spans: dict[Labels, int] = {}
+    """(fate,): spans for a collector, by what became of them."""
+    journal: dict[Labels, int] = {}
+    """(what,): what happened to the journal, by the fields of its `Tally`."""
+    sessions: dict[Labels, int] = {}
+    """(fate,): inferred sessions, by what became of them."""
+    cap_refusals: dict[Labels, int] = {}
+    """(cap, unit): calls that a cap refused; of rates the unit is `rate`."""
+    judged_refusals: dict[Labels, int] = {}
+    """(cap,): those of which it is known whether they were false."""
+    false_refusals: dict[Labels, int] = {}
+    """(cap,): those whose calls would have fitted, as it turned out."""
+    cap_cuts: dict[Labels, int] = {}
+    """(cap,): streams that a cap cut."""
+    cap_events: dict[Labels, int] = {}
+    """(cap, kind): events that were raised."""
+    restarts: dict[Labels, int] = {}
+    """(process,): `keeper` or `worker`."""
     duration_ms: dict[Labels, list[int]] = {}
     """(provider,) -> counts by bucket, then the sum and the number."""
     first_byte_ms: dict[Labels, list[int]] = {}
+    cap_wait_ms: dict[Labels, list[int]] = {}
+    """(cap,), as above: calls that waited for room and were let in."""
 
 
 class Tally:
@@ -65,6 +87,10 @@ class Tally:
         self.counts = Counts()
         self.open = 0
         """Calls under way."""
+
+    def share(self, workers: int) -> None:
+        """Several workers count: each has an equal share of the bound, so that the sum keeps it."""
+        self._most = max(1, self._most // max(1, workers))
 
     def add(self, name: str, labels: Labels, more: int = 1) -> None:
         """Count `more` of `name` (a field of Counts)."""
@@ -89,7 +115,7 @@ class Tally:
             self.add("cost_nano", labels, cost_nano)
 
     def took(self, name: str, labels: Labels, spent_ms: int) -> None:
-        """A duration. `name`: `duration_ms` or `first_byte_ms`."""
+        """A duration. `name`: `duration_ms`, `first_byte_ms` or `cap_wait_ms`."""
         series: dict[Labels, list[int]] = getattr(self.counts, name)
         counts = series.get(labels)
         if counts is None:
@@ -134,14 +160,18 @@ def found(place: Path) -> Counts:
         return Counts()
 
 
-def summed(all_counts: Iterable[Counts]) -> Counts:
-    """All workers together."""
+def summed(all_counts: Iterable[Counts], most_series: int) -> Counts:
+    """All workers together. Of each name at most `most_series` sets of labels and `__other__`: more
+    can only come from snapshots that an earlier start, with another bound, has left."""
     total = Counts()
     for counts in all_counts:
         for name in Counts.__struct_fields__:
             mine: dict[Labels, int | list[int]] = getattr(total, name)
             theirs: Mapping[Labels, int | list[int]] = getattr(counts, name)
             for labels, count in theirs.items():
+                other = (OTHER,) * len(labels)
+                if labels not in mine and len(mine) - (other in mine) >= most_series:
+                    labels = other
                 mine[labels] = _plus(mine.get(labels), count)
     return total
 

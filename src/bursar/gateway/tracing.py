@@ -10,11 +10,14 @@ import re
 
 import msgspec
 
+from bursar.ledger.journal.spans import span_id_of
+
 HEADER = b"traceparent"
 STATE = b"tracestate"
 PATTERN = re.compile(rb"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
 NO_TRACE = b"0" * 32
 NO_SPAN = b"0" * 16
+SAMPLED = 1
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -25,6 +28,11 @@ class Trace(msgspec.Struct, frozen=True):
     """The client's span."""
     flags: str
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the client records it."""
+        return bool(int(self.flags, 16) & SAMPLED)
+
 
 def trace_of(header: bytes | None) -> Trace | None:
     """The client's trace, or None."""
@@ -34,11 +42,6 @@ def trace_of(header: bytes | None) -> Trace | None:
     return Trace(found[1].decode(), found[2].decode(), found[3].decode())
 
 
-def span_id_of(call_id: int) -> str:
-    """Our span: sixteen hex digits, never all zero."""
-    return f"{call_id or 1:016x}"
-
-
 def continued(trace: Trace, call_id: int) -> bytes:
     """The header for the provider."""
-    return f"00-{trace.trace_id}-{span_id_of(call_id)}-{trace.flags}".encode()
+    return f"00-{trace.trace_id}-{span_id_of(call_id):016x}-{trace.flags}".encode()

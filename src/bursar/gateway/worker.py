@@ -11,25 +11,34 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from bursar.extras import event_loop
+from bursar.gateway.counting import Counting, counting_of
 from bursar.gateway.http.server import Server, serve
 from bursar.gateway.http.upstream import Pool
 from bursar.gateway.kit import Kit
-from bursar.gateway.pages import Pages
+from bursar.gateway.pages import JOURNAL, Pages
+from bursar.gateway.purse.leaving import begin_watch
+from bursar.gateway.purse.views import SUFFIX
+from bursar.gateway.repeating import FOLDER as REPEATS
+from bursar.gateway.repeating import Repeats
 from bursar.gateway.routes import Gateway
 from bursar.gateway.settings import Watched
 from bursar.gateway.settings.fitting import bounds_of, journal_rules_of, tls_of
+from bursar.gateway.settings.raises import NAME as RAISES
+from bursar.gateway.standing import is_degraded, journal_bytes
 from bursar.gateway.supervisor import run_folder
 from bursar.gateway.tally import found, leave
 from bursar.ledger.journal.ids import Ids
 from bursar.ledger.journal.writer import Writer
+from bursar.model.errors import BursarError
 from bursar.price.book import load_book
+from bursar.price.cache import user_overlays
 
 TICK_S = 1.0
 YOUNG_OBJECTS = 50_000
@@ -46,6 +55,8 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     seed: bytes
     """Secret of this installation, from which the salts of tenants are made."""
+    workers: int = 1
+    """How many there are."""
 
 
 def run_worker(post: Post, port: socket.socket, slot: int, incarnation: int) -> None:
@@ -57,28 +68,41 @@ def run_worker(post: Post, port: socket.socket, slot: int, incarnation: int) -> 
 
 async def _work(post: Post, port: socket.socket, slot: int, incarnation: int) -> None:
     book = load_book(post.overlays, home=post.home, now=_now())
-    watched = Watched(post.settings, post.environ, seed=post.seed)
+    watched = Watched(post.settings, post.environ, seed=post.seed, raises=post.home / RAISES)
     settings = watched.settings
     journal = Writer(post.home, f"worker-{slot}", journal_rules_of(settings))
     pool = Pool()
-    kit = Kit(watched.desk, book, journal, Ids(incarnation), pool)
+    counting = counting_of(
+        settings, dict(post.environ), post.home, (slot, incarnation), post.workers
+    )
+    kit = Kit(watched.desk, book, journal, Ids(incarnation), pool, counting.gate)
     place = run_folder(post.home) / f"worker-{slot}.counts"
+    kit.tally.share(post.workers)
     kit.tally.counts = found(place)
+    before = dict(kit.tally.counts.journal)
+    seen = place.with_suffix(SUFFIX)
+    leave_accounts = begin_watch(kit.purse.watch, seen, watched.desk.caps, post.settings, _say)
 
     def fresh() -> None:
+        for name in JOURNAL:
+            count = before.get((name,), 0) + getattr(journal.tally, name)
+            kit.tally.counts.journal[name,] = count
         leave(kit.tally.counts, place)
+        leave_accounts()
 
     def states() -> dict[str, int]:
         return {
             "open_calls": kit.tally.open,
             "journal_waiting_bytes": journal.waiting_bytes,
-            "journal_lost_records": journal.tally.lost_records,
-            "journal_failures": journal.tally.failures,
+            "journal_space_bytes": journal_bytes(post.home),
+            "keeper_up": int(not is_degraded(place.parent)),
         }
 
     pages = Pages(kit, place, fresh, states)
+    repeats = Repeats(place.parent / REPEATS if post.workers > 1 else None)
+    await counting.begin(kit, post.workers, _say)
     server = await serve(
-        Gateway(kit, pages.by_target()),
+        Gateway(kit, pages.by_path(), repeats),
         [port],
         bounds_of(settings),
         ssl=tls_of(settings),
@@ -86,25 +110,73 @@ async def _work(post: Post, port: socket.socket, slot: int, incarnation: int) ->
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, watched.forget)
+    rounds = Rounds(kit, watched, counting, (post.home, fresh))
+    loop.add_signal_handler(signal.SIGHUP, rounds.reload)
     gc.collect()
     gc.freeze()
     kit.ready = True
-    await _tend(kit, watched, fresh, ended)
+    await _tend(rounds.look, ended)
     await _close(kit, server, settings.listen.grace_s)
+    await kit.purse.tend()
+    await counting.close()
     fresh()
 
 
-async def _tend(
-    kit: Kit, watched: Watched, fresh: Callable[[], None], ended: asyncio.Event
-) -> None:
-    """Once a second, until the end."""
-    while not ended.is_set():
-        news = watched.look()
+class Rounds:
+    """What a worker looks after, once a second."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        watched: Watched,
+        counting: Counting,
+        leaving: tuple[Path, Callable[[], None]],
+    ) -> None:
+        """`leaving`: the home, and what leaves the counts there."""
+        self._kit = kit
+        self._watched = watched
+        self._counting = counting
+        self._home, self._fresh = leaving
+        self._space_bytes = watched.settings.journal.space_bytes
+        self._again = False
+
+    def reload(self) -> None:
+        """Read settings and prices anew at the next look."""
+        self._watched.forget()
+        self._again = True
+
+    async def look(self) -> None:
+        kit = self._kit
+        news = self._watched.look()
         if news is not None:
-            kit.take_desk(watched.desk)
-            sys.stderr.write(f"bursar: {news}\n")
-        fresh()
+            kit.take_desk(self._watched.desk)
+            await self._counting.take(self._watched.desk)
+            _say(f"bursar: {news}")
+        kit.end_lost()
+        if self._again:
+            self._again = False
+            await self._take_prices()
+        await self._counting.look()
+        await kit.purse.tend()
+        kit.journal_is_full = journal_bytes(self._home) > self._space_bytes
+        self._fresh()
+
+    async def _take_prices(self) -> None:
+        """The price overlays as they are now; those before, where they do not hold together."""
+        home = self._home
+        try:
+            book = await asyncio.to_thread(load_book, user_overlays(home), home, _now())
+        except BursarError as bad:
+            _say(f"bursar: the prices stay as they were: {bad}")
+            return
+        self._kit.book = book
+        self._kit.purse.take_book(book)
+
+
+async def _tend(look: Callable[[], Awaitable[None]], ended: asyncio.Event) -> None:
+    """Look after the worker once a second, until the end."""
+    while not ended.is_set():
+        await look()
         try:
             await asyncio.wait_for(ended.wait(), TICK_S)
         except TimeoutError:
@@ -116,6 +188,10 @@ async def _close(kit: Kit, server: Server, grace_s: float) -> None:
     await server.close(grace_s)
     await kit.journal.close()
     kit.pool.close()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _now() -> datetime:

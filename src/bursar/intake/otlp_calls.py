@@ -172,6 +172,9 @@ class Reader:
             details = as_map(decoded(self.attributes.get("langfuse.observation.usage_details")))
             if details:
                 return usage_of_details(details)[0]
+            own = as_map(decoded(self.attributes.get(known.OWN_USAGE)))
+            if own:
+                return read_usage(own, "bursar")[0]
             counts = {
                 name: value
                 for name, keys in known.COUNTS.items()
@@ -241,6 +244,9 @@ class Reader:
         return body if "model" in body or "usage" in body else {}
 
     def _price_class(self) -> str:
+        own = self.attributes.get(known.OWN_PRICE_CLASS)
+        if isinstance(own, str):
+            return own
         tier = first_text(self.attributes, known.TIER)
         body = {"service_tier": tier} if tier else self._raw_answer()
         return price_class_of(body, WRAPPERS_OF_TIERS) if body else STANDARD

@@ -34,6 +34,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("strands.", INSIDE, "1.62.0"),
     Scope("pydantic-ai", INSIDE, "2.68.0"),
     Scope("logfire.pydantic_ai", INSIDE, "2.68.0"),
+    Scope("bursar", INSIDE, "0.1"),
 )
 
 
@@ -148,7 +149,10 @@ PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system
 KIT_ENDINGS = frozenset("chat responses completion embedding messages generative-ai image".split())
 """What Vercel's kit puts behind a provider's name: `openai.responses`."""
 RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
-COST = ("operation.cost", "llm.cost.total", "gen_ai.usage.cost", "llm.usage.cost")
+COST = (
+    *("operation.cost", "llm.cost.total", "gen_ai.usage.cost", "llm.usage.cost"),
+    "bursar.cost_usd",
+)
 TIER = (
     "openai.response.service_tier",
     "gen_ai.openai.response.service_tier",
@@ -163,6 +167,9 @@ STOP = (
     "anthropic.message.stop_reason",
     "ai.response.finishReason",
 )
+OWN_USAGE = "bursar.usage"
+"""Our gateway's own spans: every unit, where the convention has fewer."""
+OWN_PRICE_CLASS = "bursar.price_class"
 STREAM = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
 MAX_TOKENS = ("gen_ai.request.max_tokens", "llm.request.max_tokens", "ai.settings.maxTokens")
 HTTP_STATUS = ("http.response.status_code", "http.status_code")
@@ -206,6 +213,7 @@ LABEL_FOLDERS = (
     "langfuse.trace.metadata.",
     "langfuse.observation.metadata.",
     "metadata.",
+    "bursar.tag.",
 )
 """Attributes below these are labels that the application's own people set."""
 

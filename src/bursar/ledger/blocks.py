@@ -13,16 +13,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import add
 
 import msgspec
 
 from bursar.ledger.shares import (
-    BUCKETS,
     CARRIED,
     FRESH,
     KIND_NUMBER,
-    KINDS,
     Charge,
     Part,
     parts_of,
@@ -317,21 +314,40 @@ class SessionBlocks:
 
     def _spread(self) -> None:
         """Turn collected weights into exact nanos, kind by kind and bucket by bucket."""
-        owners: list[list[int]] = [[] for _ in KINDS]
-        for number, one in enumerate(self.lives):
-            owners[KIND_NUMBER[one.block.kind]].append(number)
-        owed: dict[tuple[int, int], int] = {}
+        owed: dict[int, int] = {}
         for slot, nano in self._unfolded.items():
-            place = (slot // 8, slot % 4)
-            owed[place] = owed.get(place, 0) + nano
-        booked = [[0] * len(self.lives) for _ in BUCKETS]
-        for (kind, bucket), nano in owed.items():
-            mine = owners[kind]
-            weights = self._weights.get(bucket) or [0.0] * len(self.lives)
-            shares = apportion(nano, [max(0.0, weights[number]) for number in mine])
-            for number, share in zip(mine, shares, strict=True):
-                booked[bucket][number] = share
-        for one, more in zip(self.lives, zip(*booked, strict=True), strict=True):
-            one.nano = tuple(map(add, one.nano, more))
+            if nano:
+                place = slot // 8 * 4 + slot % 4
+                owed[place] = owed.get(place, 0) + nano
+        if owed:
+            self._pay(owed)
         self._weights.clear()
         self._unfolded.clear()
+
+    def _pay(self, owed: dict[int, int]) -> None:
+        """`owed`: nanos by kind * 4 + bucket."""
+        lives = self.lives
+        owners: dict[int, list[int]] = {place // 4: [] for place in owed}
+        for number, one in enumerate(lives):
+            mine = owners.get(KIND_NUMBER[one.block.kind])
+            if mine is not None:
+                mine.append(number)
+        booked: dict[int, list[int]] = {}
+        for place, nano in owed.items():
+            mine, bucket = owners[place // 4], place % 4
+            if bucket not in booked:
+                booked[bucket] = [0] * len(lives)
+            shares, weights = booked[bucket], self._weights.get(bucket)
+            if weights is None:
+                weights = [0.0] * len(lives)
+            parts = apportion(nano, [max(0.0, weights[number]) for number in mine])
+            for number, share in zip(mine, parts, strict=True):
+                shares[number] = share
+        for bucket, shares in booked.items():
+            for one, more in zip(lives, shares, strict=True):
+                if more:
+                    one.nano = (
+                        *one.nano[:bucket],
+                        one.nano[bucket] + more,
+                        *one.nano[bucket + 1 :],
+                    )

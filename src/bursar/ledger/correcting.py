@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
+from bursar.ledger.costing import cost_of
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.posting import cost_of
 from bursar.model.entry import Attempt, Entry
 from bursar.model.usage import Basis
 from bursar.price.book import Book

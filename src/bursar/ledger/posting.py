@@ -1,28 +1,26 @@
 """Turns entries into priced rows: the one place where usage meets rates and blocks.
 
-An attempt that the provider counted is priced from its counts. One that nobody counted, but whose
-texts are known, is priced from estimated tokens and says "modelled". One that failed before any
-work is booked at zero and says "assumed". Everything else stays unpriced, with its reason.
+What an attempt is booked at stands in `costing`; here its cost is laid over the blocks of its
+session's prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from bursar.ledger.blocks import Sent, SessionBlocks
+from bursar.ledger.costing import counted, priced
 from bursar.ledger.rows import Posted
 from bursar.ledger.shares import Charge
 from bursar.ledger.shelf import Shelf
-from bursar.model.entry import Attempt, Entry
-from bursar.model.money import pico_to_nano
-from bursar.model.usage import Basis, Usage
+from bursar.model.entry import LENS, Attempt, Entry
 from bursar.price.book import Book
-from bursar.price.rates import Line, Priced, Rates
+from bursar.price.rates import Rates
 
 FLAG_EXAMPLES = 3
+SUSPECT = "usage_suspect"
 EARLIEST = datetime(2018, 1, 1)
 """No provider billed tokens before."""
 
@@ -53,15 +51,24 @@ class Poster:
         """Price one entry. Order matters inside a session: a prompt continues the one before."""
         call, tags = entry.call, entry.call.tags
         self._check_time(entry)
+        for one in entry.decisions:
+            if one.lever == LENS:
+                why = one.why.removeprefix(f"{SUSPECT}: ")
+                self.flag(SUSPECT, f"{call.provider}/{call.model}", why)
         session, blocks = self._session(tags.session)
         step = tags.step_index if tags.step_index is not None else blocks.asked
         blocks.asked += 1
         attempts: list[tuple[Attempt, Rates | None, Sent | None]] = []
         for attempt in entry.attempts:
-            counted = self._counted(entry, attempt, blocks)
-            priced, rates = self._priced(counted, call.at, call.provider, call.model)
-            sent = self._send(entry, priced, charge_of(priced, rates), blocks, step)
-            attempts.append((priced, rates, sent))
+            kept_tokens = blocks.kept_tokens(call.kept)
+            booked, rates = priced(
+                self.book, counted(attempt, call, entry.answer, kept_tokens), call
+            )
+            if rates is not None and rates.ambiguous:
+                place = f"{booked.provider}/{booked.model or call.model}"
+                self.flag("price_ambiguous", place, rates.ambiguous)
+            sent = self._send(entry, booked, charge_of(booked, rates), blocks, step)
+            attempts.append((booked, rates, sent))
         return Posted(
             entry=entry,
             call_id=call_id,
@@ -108,99 +115,11 @@ class Poster:
         session = self._shelf.session(name)
         return session.number, session.blocks
 
-    def _counted(self, entry: Entry, attempt: Attempt, blocks: SessionBlocks) -> Attempt:
-        """The attempt with an estimated usage where nobody counted and the texts are known."""
-        if attempt.usage is not None or _refused(attempt) or _unknowable(entry, attempt):
-            return attempt
-        call = entry.call
-        answer = sum([one.tokens or 0 for one in entry.answer.blocks]) if entry.answer else 0
-        if call.blocks is None:
-            return attempt
-        prompt = blocks.kept_tokens(call.kept) + sum([one.tokens or 0 for one in call.blocks])
-        if not prompt and not answer:
-            return attempt
-        return msgspec.structs.replace(
-            attempt, usage=Usage(input=prompt, output=answer), basis=Basis.MODELLED
-        )
-
-    def _priced(
-        self, attempt: Attempt, at: datetime | None, provider: str | None, model: str | None
-    ) -> tuple[Attempt, Rates | None]:
-        provider, model = attempt.provider or provider, attempt.model or model
-        if provider is not None:
-            provider = self.book.provider_id(provider)
-            if provider != attempt.provider:
-                attempt = msgspec.structs.replace(attempt, provider=provider)
-        if attempt.usage is None:
-            if _refused(attempt):
-                return msgspec.structs.replace(attempt, cost_nano=0, basis=Basis.ASSUMED), None
-            reason = attempt.unpriced_reason or "nobody counted its tokens"
-            return msgspec.structs.replace(attempt, unpriced_reason=reason), None
-        cost, rates, reason = cost_of(self.book, attempt, at, provider, model)
-        if cost is None:
-            return msgspec.structs.replace(attempt, cost_nano=None, unpriced_reason=reason), None
-        assert rates is not None
-        if rates.ambiguous:
-            self.flag("price_ambiguous", f"{provider}/{model}", rates.ambiguous)
-        priced = msgspec.structs.replace(
-            attempt,
-            provider=provider or rates.provider,
-            cost_nano=cost,
-            price_version=rates.version,
-        )
-        return priced, rates
-
     def _check_time(self, entry: Entry) -> None:
         at = entry.call.at
         if at is not None and not EARLIEST <= at <= self._latest:
             place = entry.origin.file if entry.origin else entry.call.key
             self.flag("time_suspect", place, f"a call at {at.isoformat()}")
-
-
-def cost_of(
-    book: Book, attempt: Attempt, at: datetime | None, provider: str | None, model: str | None
-) -> tuple[int | None, Rates | None, str | None]:
-    """(cost, rates, reason without a cost). Iterations by other models are priced one by one."""
-    assert attempt.usage is not None
-    whole = book.cost_nano(provider, model, attempt.usage, at, attempt.price_class)
-    if not attempt.parts:
-        return whole
-    priced = price_iterations(book, attempt.parts, at, provider, model)
-    return priced.cost_nano, whole[1] or priced.rates, priced.unpriced_reason
-
-
-def price_iterations(
-    book: Book,
-    parts: Sequence[Attempt],
-    at: datetime | None,
-    provider: str | None,
-    model: str | None,
-) -> Priced:
-    """Each iteration at its own model's rates, summed before the one rounding."""
-    lines: list[Line] = []
-    versions: list[str] = []
-    basis, rates = Basis.MEASURED, None
-    for one in parts:
-        if one.usage is None:
-            continue
-        priced = book.price(
-            one.provider or provider, one.model or model, one.usage, at, one.price_class
-        )
-        if priced.cost_nano is None:
-            return priced
-        lines.extend(priced.lines)
-        rates = rates or priced.rates
-        if priced.version and priced.version not in versions:
-            versions.append(priced.version)
-        if priced.basis != Basis.MEASURED:
-            basis = priced.basis
-    return Priced(
-        cost_nano=pico_to_nano(sum(line.cost_pico for line in lines)),
-        lines=tuple(lines),
-        version="; ".join(versions),
-        basis=basis,
-        rates=rates,
-    )
 
 
 def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
@@ -235,14 +154,3 @@ def charge_of(attempt: Attempt, rates: Rates | None) -> Charge:
         answer_pico=max(0, attempt.cost_nano * 1000 - prompt_pico),
         cost_nano=attempt.cost_nano,
     )
-
-
-def _unknowable(entry: Entry, attempt: Attempt) -> bool:
-    """Nobody saw how it ended: whether, and for what, it was billed cannot even be estimated."""
-    left = entry.answer is not None and entry.answer.status == "left"
-    return left and attempt.unpriced_reason is not None
-
-
-def _refused(attempt: Attempt) -> bool:
-    """Answered with an error before any counted work."""
-    return attempt.status is not None and attempt.status >= 400 and attempt.usage is None

@@ -22,7 +22,7 @@ from bursar.ledger.correcting import correct, grown
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.journal.ids import id_of
 from bursar.ledger.posting import Poster
-from bursar.ledger.rows import Rows
+from bursar.ledger.rows import Posted, Rows
 from bursar.ledger.shelf import Shelf
 from bursar.model.block import digest_of
 from bursar.model.entry import Entry, Flag, SessionFact, Skip
@@ -47,8 +47,11 @@ Got = TypeVar("Got")
 class Recorder:
     """Takes what readers yield, in order, and keeps it."""
 
-    def __init__(self, duck: Duck, book: Book, now: datetime) -> None:
+    def __init__(
+        self, duck: Duck, book: Book, now: datetime, open_sessions: int = OPEN_SESSIONS
+    ) -> None:
         self.duck = duck
+        self._open_sessions = open_sessions
         self.added = 0
         self.seen = 0
         self._now = now
@@ -63,6 +66,8 @@ class Recorder:
         self._grown: list[tuple[Entry, int]] = []
         """Calls that were read too early, with the answer that they have now."""
         self._facts: list[SessionFact] = []
+        self.posted: list[Posted] | None = None
+        """Where somebody wants them: the entries of the transaction under way, as posted."""
         self._source = 0
         self._file = ""
         self._form = ""
@@ -179,7 +184,8 @@ class Recorder:
         for fact in facts:
             self._shelf.session(fact.session).learn(fact)
             self._shelf.touch(fact.session)
-        if len(self._pending) >= FLUSH_ROWS or len(self._shelf) > 2 * OPEN_SESSIONS:
+        crowded = len(self._shelf) > self._open_sessions + OPEN_SESSIONS
+        if crowded or len(self._pending) >= FLUSH_ROWS:
             self._flush()
 
     def _add(self, entry: Entry, call_id: int) -> None:
@@ -187,7 +193,10 @@ class Recorder:
         self.added += 1
         if entry.call.tags.session is not None:
             self._shelf.touch(entry.call.tags.session)
-        self._rows.add_posted(self._poster.post(entry, call_id), self._source)
+        posted = self._poster.post(entry, call_id)
+        self._rows.add_posted(posted, self._source)
+        if self.posted is not None:
+            self.posted.append(posted)
 
     def _known(self, ids: list[int]) -> dict[int, int]:
         """Which of these calls are in the ledger or on the way to it, and from which source."""
@@ -228,7 +237,7 @@ class Recorder:
         self._read.clear()
         self._again.clear()
         self._flagged.clear()
-        self._shelf.give_up(OPEN_SESSIONS)
+        self._shelf.give_up(self._open_sessions)
 
     def _note_source(self) -> None:
         """The current source as it stands now: its calls are never without it."""
@@ -252,11 +261,12 @@ class Recorder:
         self.duck.run(
             "DELETE FROM sources WHERE source IN (SELECT unnest(?::BIGINT[]))", [list(self._read)]
         )
-        self.duck.run(
-            "DELETE FROM skips WHERE file IN (SELECT unnest(?::VARCHAR[]))"
-            " AND source NOT IN (SELECT unnest(?::BIGINT[]))",
-            [sorted(self._again), list(self._read)],
-        )
+        if self._again:
+            self.duck.run(
+                "DELETE FROM skips WHERE file IN (SELECT unnest(?::VARCHAR[]))"
+                " AND source NOT IN (SELECT unnest(?::BIGINT[]))",
+                [sorted(self._again), list(self._read)],
+            )
         if not self._flagged:
             return
         kinds, places, whats, sources, files = zip(*self._flagged, strict=True)

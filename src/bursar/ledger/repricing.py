@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from bursar.ledger.blocks import SessionBlocks
+from bursar.ledger.costing import cost_of
 from bursar.ledger.engines.duck import Duck
-from bursar.ledger.posting import charge_of, cost_of
+from bursar.ledger.posting import charge_of
 from bursar.ledger.rows import Rows, cost_basis, list_input_nano
 from bursar.ledger.schema import TABLES, added_of
 from bursar.ledger.shelf import life_of

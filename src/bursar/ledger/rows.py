@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -28,6 +28,10 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     blocks: SessionBlocks
     attempts: tuple[tuple[Attempt, Rates | None, Sent | None], ...]
+
+
+Tell = Callable[[Sequence[Posted]], None]
+"""Hears of entries that are committed; must neither wait nor raise."""
 
 
 class Rows:
@@ -64,6 +68,16 @@ class Rows:
         for out in entry.tool_outcomes:
             self.add(
                 "tool_outcomes", *where, out.id, out.tool, out.result_digest, out.failed, out.tokens
+            )
+        for one in entry.decisions:
+            self.add(
+                "decisions",
+                *where,
+                one.lever,
+                one.verdict,
+                one.why,
+                one.tokens_before,
+                one.tokens_after,
             )
 
     def add_parts(self, call_id: int, n: int, sent: Sent | None) -> None:

@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import md5
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 INT, TEXT, TIME, BOOL, REAL = "BIGINT", "VARCHAR", "TIMESTAMP", "BOOLEAN", "DOUBLE"
+
+INFERRED = "auto-"
+"""How the name of a session begins that was inferred."""
 
 TAG_COLUMNS = (
     "tenant",
@@ -140,6 +143,16 @@ TABLES: dict[str, dict[str, str]] = {
         "result_digest": INT,
         "failed": BOOL,
         "tokens": INT,
+    },
+    "decisions": {
+        "call_id": INT,
+        "session": INT,
+        "step": INT,
+        "lever": TEXT,
+        "verdict": TEXT,
+        "why": TEXT,
+        "tokens_before": INT,
+        "tokens_after": INT,
     },
     "flags": {"kind": TEXT, "place": TEXT, "what": TEXT, "source": INT},
     "skips": {"file": TEXT, "line": INT, "reason": TEXT, "source": INT},

@@ -49,6 +49,8 @@ class Session(msgspec.Struct, kw_only=True):
     score: float | None = None
     recorded_cost_nano: int | None = None
     recorded_usage: str | None = None
+    written: bool = False
+    """The ledger has rows of it, which the next writing replaces."""
 
     def learn(self, fact: SessionFact) -> None:
         """What a source says of the whole session; what it does not say stays."""
@@ -127,12 +129,13 @@ class Shelf:
         """Write the changed sessions: the old rows go, the new ones are pending in `rows`."""
         changed = [self._open[name] for name in sorted(self._touched)]
         self._touched.clear()
-        numbers = [session.number for session in changed]
-        for table in ("sessions", "blocks"):
+        numbers = [session.number for session in changed if session.written]
+        for table in ("sessions", "blocks") if numbers else ():
             self._duck.run(
                 f"DELETE FROM {table} WHERE session IN (SELECT unnest(?::BIGINT[]))", [numbers]
             )
         for session in changed:
+            session.written = True
             blocks = session.blocks
             rows.add_session(session.number, blocks)
             rows.add(
@@ -167,6 +170,7 @@ def _session(row: Row, lives: list[Life]) -> Session:
         score=row["score"],
         recorded_cost_nano=row["recorded_cost_nano"],
         recorded_usage=row["recorded_usage"],
+        written=True,
     )
 
 

@@ -105,7 +105,7 @@ def test_ids_and_tenants_that_are_none(tmp_path: Path) -> None:
 
 def test_a_setting_without_a_meaning_stops_the_reference() -> None:
     source = inspect.getsource(structs)
-    assert len(sections(source)) == 15
+    assert len(sections(source)) == 27
     for text in ('    """False: 404."""\n', '    """Which calls."""\n'):
         assert text in source
         with pytest.raises(BursarError, match="has no meaning"):

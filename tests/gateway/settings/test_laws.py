@@ -10,7 +10,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar.gateway.settings import structs
+from bursar.gateway.settings import caps, structs
+from bursar.gateway.settings.amounts import (
+    Amount,
+    Amounts,
+    Count,
+    Every,
+    Money,
+    Percent,
+    Words,
+    amounts_of,
+)
 from bursar.gateway.settings.reading import dump_settings, parse_settings
 from bursar.gateway.settings.tag_names import LONGEST_BYTES, mended, value_problem
 from bursar.gateway.settings.values import Bytes, Moment, Seconds, matcher_of
@@ -73,6 +83,37 @@ routes = st.lists(
     max_size=3,
     unique_by=lambda one: one.name,
 ).map(tuple)
+amounts = st.builds(
+    Amount, st.sampled_from(["usd", "tokens", "calls"]), st.integers(0, (1 << 53) - 1), st.none()
+)
+windows = st.sampled_from(["minute", "day", "quarter", "never", "24h", "90m", "30d"]).map(Every)
+limits = st.lists(amounts, min_size=1, max_size=3, unique_by=lambda one: one.unit).map(Amounts)
+words = st.lists(tag_names.filter(lambda x: "." not in x), min_size=1, max_size=2, unique=True)
+wheres = st.builds(
+    caps.Where,
+    tags=st.dictionaries(tag_names, st.lists(patterns, min_size=1, max_size=2).map(Words)),
+    models=st.just(Words()) | st.lists(patterns, min_size=1, max_size=2).map(Words),
+)
+budgets = st.builds(
+    caps.Budget,
+    limit=limits,
+    every=windows,
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]),
+    where=wheres,
+    each=words.map(Words),
+    unknown=st.sampled_from(["share", "refuse", "pass"]),
+    hard=st.booleans(),
+    warn=st.lists(st.integers(1, 1_000).map(Percent), max_size=3).map(tuple),
+    fail=st.sampled_from(["closed", "local", "open"]),
+    wait_s=st.none() | seconds,
+)
+tasks = st.builds(
+    caps.Task,
+    where=wheres,
+    dollars=st.integers(0, (1 << 53) - 1).map(Money),
+    tokens=st.none() | st.integers(0, (1 << 53) - 1).map(Count),
+    wall_s=st.none() | seconds,
+)
 everything = st.builds(
     structs.Settings,
     providers=st.just({})
@@ -91,8 +132,24 @@ everything = st.builds(
         policy=st.sampled_from(["refuse", "default", "quarantine"]),
         defaults=tags,
         most_values=counts,
+        many_values=st.just(("team", "my.own", "x-1")),
     ),
+    budgets=st.dictionaries(names, budgets, max_size=2),
+    tasks=st.dictionaries(names, tasks, max_size=2),
 )
+
+
+@given(amounts.flatmap(lambda one: st.builds(Amount, *map(st.just, one[:2]), windows)))
+def test_an_amount_reads_back_as_it_was_written(amount: Amount) -> None:
+    assert amounts_of(str(amount)) == (amount,)
+
+
+@given(st.text("$0123456789_.,eE+-kM /dayhtokensclNa%", max_size=14))
+def test_what_reads_as_an_amount_is_whole_and_below_the_first_that_is_not_exact(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        (found,) = amounts_of(text)
+        assert 0 <= found.amount < 1 << 53
+        assert amounts_of(str(found)) == (found,)
 
 
 @settings(max_examples=150, deadline=None)
@@ -131,7 +188,7 @@ def test_plain_values_survive_being_written(value: object) -> None:
     assert yaml.safe_load(yaml_of(value)) == value
 
 
-parts = [one for one in vars(structs).values() if isinstance(one, type)]
+parts = [one for one in (vars(structs) | vars(caps)).values() if isinstance(one, type)]
 known_words = st.sampled_from(
     [
         name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 
 from bursar.gateway.settings.holders import Holder
 from bursar.gateway.settings.watched import Watched
+from bursar.model.call import Tags
 from bursar.model.errors import BadInput
+from bursar.state.claims import Who, claims_of
+from bursar.state.memory import Memory
+from bursar.state.terms import Ask
 from gateway.settings.desks import ENVIRON, bearer, digest, holder, planned, token
 
 KEYS = f"keys: {{a: {{sha256: {digest('a')}}}}}\n"
@@ -176,3 +181,71 @@ def test_tag_values_are_remembered_across_a_change(file: File) -> None:
     file.write("tags: {most_values: 1}\ncalls: {drain_for: 1s}")
     watched.look()
     assert (team(b"b"), team(b"a")) == ("__other__", "a")
+
+
+USD = 1_000_000_000
+
+
+async def spend(store: Memory, watched: Watched, key: str, dollars: int) -> bool:
+    """Whether a call of so many dollars fits by the settings in force."""
+    found = claims_of(watched.desk.caps, Who(Tags(tenant="acme")), dollars * USD, 10, 5_000)
+    ask = Ask(key, 5_000, 60_000, found.claims, found.rates)
+    return await store.reserve(ask) is None
+
+
+async def posted(store: Memory, watched: Watched) -> list[tuple[int, int]]:
+    found = claims_of(watched.desk.caps, Who(Tags(tenant="acme")), 0, 0, 5_000)
+    return [(one.posted, one.held) for one in await store.standings(found.claims)]
+
+
+def test_another_limit_holds_for_the_next_call(file: File) -> None:
+    file.write("budgets: {b: {limit: $600/day, each: tenant}}")
+    watched, store = file.watched(), Memory()
+
+    async def lived() -> None:
+        for number in range(500):
+            assert await spend(store, watched, f"{number}.0", 1)
+        file.write("budgets: {b: {limit: $400/day, each: tenant}}")
+        watched.look()
+        assert not await spend(store, watched, "a.0", 1)
+        for number in range(500):
+            await store.settle(f"{number}.0", (0,), 6_000)
+        assert await posted(store, watched) == [(0, 0)]
+        assert await spend(store, watched, "b.0", 400)
+        assert not await spend(store, watched, "c.0", 1)
+        file.write("budgets: {b: {limit: $400/day, raise: [{to: $500, until: 2030-01-01}]}}")
+        watched.look()
+        assert await spend(store, watched, "d.0", 500)
+
+    asyncio.run(lived())
+
+
+def test_a_budget_that_is_taken_away_stops_counting(file: File) -> None:
+    file.write("budgets: {b: {limit: $1/day}}\nrates: {r: {limit: 1 calls/day}}")
+    watched, store = file.watched(), Memory()
+
+    async def lived() -> None:
+        assert await spend(store, watched, "a.0", 1)
+        assert not await spend(store, watched, "b.0", 1)
+        file.write("calls: {drain_for: 1s}")
+        watched.look()
+        assert await spend(store, watched, "c.0", 1_000)
+        file.write("budgets: {b: {limit: $1/day}}")
+        watched.look()
+        assert await posted(store, watched) == [(0, USD)]
+
+    asyncio.run(lived())
+
+
+def test_a_bad_budget_leaves_the_old_ones_in_force(file: File) -> None:
+    file.write("budgets: {b: {limit: $1/day}}")
+    watched, store = file.watched(), Memory()
+    file.write("budgets: {b: {limit: $-1/day}}")
+    assert "is below zero" in str(watched.look())
+    assert not asyncio.run(spend(store, watched, "a.0", 2))
+
+
+def test_another_store_waits_for_the_next_start(file: File) -> None:
+    watched = file.watched()
+    file.write(KEYS + "state: {store: 'redis://h:6379/0'}")
+    assert "state: from the next start on" in str(watched.look())

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bursar.ledger.engines.duck import Duck
+from bursar.ledger.journal.duty import Pace, run_keeper
 from bursar.ledger.journal.ids import Ids, key_of
-from bursar.ledger.journal.keeper import Pace, run_keeper
 from bursar.ledger.journal.reader import LEFT
 from bursar.ledger.journal.writer import Rules, Writer
 from bursar.model.block import Block, Kind, Role, digest_of

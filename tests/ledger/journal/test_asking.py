@@ -174,12 +174,12 @@ def test_only_a_select_is_answered(sql: str, kept: tuple[Duck, RemoteDuck]) -> N
 
 def test_a_question_that_takes_too_long_is_stopped(kept: tuple[Duck, RemoteDuck]) -> None:
     remote = kept[1]
-    remote._limit_s = 0.2
+    remote.asker.limit_s = 0.2
     started = time.monotonic()
     with pytest.raises(LedgerError, match=r"longer than 0\.2 s"):
         remote.rows("SELECT count(*) FROM range(100000000) AS a, range(100000) AS b")
     assert time.monotonic() - started < 3
-    remote._limit_s = 9
+    remote.asker.limit_s = 9
     assert remote.rows("SELECT 1") == [(1,)]
 
 
@@ -263,7 +263,7 @@ def test_a_door_to_another_ledger_or_to_nobody_is_no_door(
 KEEP = """
 import sys
 from pathlib import Path
-from bursar.ledger.journal.keeper import run_keeper
+from bursar.ledger.journal.duty import run_keeper
 run_keeper(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 

@@ -25,6 +25,7 @@ from trials import book
 STEPS = st.lists(
     st.one_of(
         st.just("begin"),
+        st.just("write"),
         st.just("end"),
         st.just("take in"),
         st.just("new keeper"),
@@ -53,6 +54,8 @@ class Trial:
                 self.begun += 1
                 self.open.append(self.begun)
                 self.writer.begin(call(self.begun, "system", f"task {self.begun % 3}"))
+            case "write":
+                await self.writer.written()
             case "end" if self.open:
                 number = self.open.pop(0)
                 await self.writer.end(f"id:{number}", (ATTEMPT,), ANSWER)
@@ -67,10 +70,17 @@ class Trial:
     def crash(self, part: float) -> None:
         """The process is gone in the middle of a write."""
         writer = self.writer
-        rest = b"".join(writer._frames)
+        rest = b"".join(writer._framer.frames)
         files = sorted(self.home.glob("journal/n-*/*.wal"))
-        mine = [one for one in files if one.parent.name == getattr(writer._folder, "name", "")]
-        if rest and mine and writer._segment is not None and writer._segment.number == len(mine):
+        mine = [
+            one for one in files if one.parent.name == getattr(writer._framer._folder, "name", "")
+        ]
+        if (
+            rest
+            and mine
+            and writer._framer._segment is not None
+            and writer._framer._segment.number == len(mine)
+        ):
             with mine[-1].open("ab") as stream:
                 stream.write(rest[: int(part * len(rest))])
         writer.forget()

@@ -134,6 +134,43 @@ def test_a_call_that_never_ends_is_on_disk_all_the_same(tmp_path: Path) -> None:
 # -- durable
 
 
+@pytest.mark.parametrize("in_loop", [True, False])
+def test_what_is_written_leaves_a_trace_without_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_loop: bool
+) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(segment_module, "sync_file", syncs.append)
+
+    async def run() -> None:
+        writer = Writer(tmp_path, "n", Rules(in_loop=in_loop))
+        made = [call(number, "system", str(number)) for number in range(8)]
+
+        async def one(number: int) -> None:
+            writer.begin(made[number])
+            await writer.written()
+            found = [one for path in segments(tmp_path) for one in records(path)]
+            begun = {one.call.key for one in found if isinstance(one, Begun)}
+            assert made[number].key in begun
+
+        await asyncio.gather(*(one(number) for number in range(4)))
+        assert not syncs
+        ending = asyncio.ensure_future(writer.end(made[0].key, (ATTEMPT,), ANSWER))
+        await asyncio.sleep(0)
+        await asyncio.gather(*(one(number) for number in range(4, 6)))
+        await ending
+        assert len(syncs) == 1
+        await one(6)
+        assert len(syncs) == 1
+        writer.begin(made[7])
+        assert writer.waiting_bytes
+        writer.forget()
+
+    asyncio.run(run())
+    entries, skips = read_all(tmp_path)
+    assert ids_of(entries) == [f"id:{number}" for number in range(7)]
+    assert not skips
+
+
 def test_an_end_returns_after_its_sync_and_one_sync_serves_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

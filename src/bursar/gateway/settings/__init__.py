@@ -5,7 +5,7 @@ and `routing` are the three questions that a `Desk` answers for each call. No so
 """
 
 from bursar.gateway.settings.desk import Desk, DeskOptions, open_desk
-from bursar.gateway.settings.fitting import bounds_of, journal_rules_of, tls_of
+from bursar.gateway.settings.fitting import bounds_of, journal_rules_of, store_url_of, tls_of
 from bursar.gateway.settings.holders import Holder
 from bursar.gateway.settings.reading import dump_settings, load_settings
 from bursar.gateway.settings.routing import Plan, Provider, RouteRule
@@ -30,5 +30,6 @@ __all__ = [
     "journal_rules_of",
     "load_settings",
     "open_desk",
+    "store_url_of",
     "tls_of",
 ]

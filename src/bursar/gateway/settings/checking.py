@@ -8,11 +8,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator
+from urllib.parse import urlsplit
 
 from bursar.gateway.settings.presets import AWS, SPOKEN
 from bursar.gateway.settings.structs import ProviderSettings, Settings, Timeouts, VirtualKey
 from bursar.gateway.settings.tag_names import FIELDS, MOST_TAGS, name_problem, problem_of
-from bursar.gateway.settings.urls import base_url_of
+from bursar.gateway.settings.urls import BaseUrl, base_url_of
 from bursar.gateway.settings.values import matcher_of
 from bursar.gateway.settings.yaml_text import Path
 
@@ -28,6 +29,12 @@ KEPT_HEADERS = frozenset(
     " authorization proxy-authorization x-api-key api-key cookie content-encoding".split()
 )
 """Headers that the gateway itself writes, or that would carry a secret in plain sight."""
+EXPORTERS_HEADERS = KEPT_HEADERS - {"authorization", "x-api-key", "api-key", "cookie"} | {
+    "content-type",
+    "user-agent",
+}
+"""Headers that the exporter of telemetry itself writes."""
+LEAKED = "write env:NAME or file:/path; if a key stood there, take it for leaked"
 KEY_FILE = "file:"
 DEFAULT_ROUTE = "default"
 MOST = {"providers": 200, "models": 2_000, "keys": 5_000, "routes": 500}
@@ -62,6 +69,7 @@ def check(settings: Settings) -> None:
         _tags,
         _limits,
         _metrics,
+        _otlp,
     ):
         wrong = next(one(settings), None)
         if wrong is not None:
@@ -106,8 +114,8 @@ def _listen(settings: Settings) -> Checked:
 def _providers(settings: Settings) -> Checked:
     for name, one in settings.providers.items():
         path: Path = ("providers", name)
-        yield from _named(NAME, name, path)
-        yield from _known(one.dialects, SPOKEN, (*path, "dialects"), "dialect")
+        yield from check_name(NAME, name, path)
+        yield from check_known(one.dialects, SPOKEN, (*path, "dialects"), "dialect")
         yield from _base_url(path, one)
         yield from _key(path, one)
         if one.region is not None and not REGION.fullmatch(one.region):
@@ -161,8 +169,8 @@ def _timeouts(path: Path, one: Timeouts) -> Checked:
 def _models(settings: Settings) -> Checked:
     for number, one in enumerate(settings.models):
         path: Path = ("models", number)
-        yield from _patterns((one.match,), (*path, "match"))
-        yield from _known((one.provider,), settings.providers, (*path, "provider"), "provider")
+        yield from check_patterns((one.match,), (*path, "match"))
+        yield from check_known((one.provider,), settings.providers, (*path, "provider"), "provider")
         yield from _model(one.model, (*path, "model"))
 
 
@@ -175,26 +183,27 @@ def _routes(settings: Settings) -> Checked:
     names: set[str] = {DEFAULT_ROUTE}
     for number, one in enumerate(settings.routes):
         path: Path = ("routes", number)
-        yield from _named(NAME, one.name, (*path, "name"))
+        yield from check_name(NAME, one.name, (*path, "name"))
         if one.name in names:
             yield Wrong((*path, "name"), f"{one.name} stands for another route", "rename one")
         names.add(one.name)
         if one.provider is not None:
-            yield from _known((one.provider,), settings.providers, (*path, "provider"), "provider")
+            yield from check_known(
+                (one.provider,), settings.providers, (*path, "provider"), "provider"
+            )
         yield from _model(one.model, (*path, "model"))
         when, path_of_when = one.when, (*path, "when")
-        yield from _known(when.dialects, SPOKEN, (*path_of_when, "dialects"), "dialect")
-        yield from _known(when.keys, settings.keys, (*path_of_when, "keys"), "key")
-        yield from _patterns(when.models, (*path_of_when, "models"))
+        yield from check_known(when.dialects, SPOKEN, (*path_of_when, "dialects"), "dialect")
+        yield from check_known(when.keys, settings.keys, (*path_of_when, "keys"), "key")
+        yield from check_patterns(when.models, (*path_of_when, "models"))
         if when.path is not None:
-            yield from _patterns((when.path,), (*path_of_when, "path"))
+            yield from check_patterns((when.path,), (*path_of_when, "path"))
         for name, pattern in when.headers.items():
-            yield from _named(HEADER_NAME, name, (*path_of_when, "headers", name))
-            yield from _patterns((pattern,), (*path_of_when, "headers", name))
+            yield from check_name(HEADER_NAME, name, (*path_of_when, "headers", name))
+            yield from check_patterns((pattern,), (*path_of_when, "headers", name))
         for name, pattern in when.tags.items():
-            yield from _tag_name(name, (*path_of_when, "tags", name))
-            yield from _patterns((pattern,), (*path_of_when, "tags", name))
-        yield from _positive(one, ("max_output_tokens", "large_request_tokens"), path)
+            yield from check_tag_name(name, (*path_of_when, "tags", name))
+            yield from check_patterns((pattern,), (*path_of_when, "tags", name))
         yield from _timeouts((*path, "timeouts"), one.timeouts)
 
 
@@ -203,16 +212,16 @@ def _keys(settings: Settings) -> Checked:
     routes = {DEFAULT_ROUTE, *(one.name for one in settings.routes)}
     for name, one in settings.keys.items():
         path: Path = ("keys", name)
-        yield from _named(KEY_ID, name, path)
+        yield from check_name(KEY_ID, name, path)
         yield from _digest(path, one, owners, name)
         if one.tenant is not None and (problem := problem_of("tenant", one.tenant)):
             yield Wrong((*path, "tenant"), problem, "write a short printable name")
         yield from _tag_values(one.tags, (*path, "tags"))
         if "tenant" in one.tags:
             yield Wrong((*path, "tags", "tenant"), "stands in the wrong place", "use `tenant`")
-        yield from _patterns(one.models, (*path, "models"))
-        yield from _known(one.providers, settings.providers, (*path, "providers"), "provider")
-        yield from _known(one.routes, routes, (*path, "routes"), "route")
+        yield from check_patterns(one.models, (*path, "models"))
+        yield from check_known(one.providers, settings.providers, (*path, "providers"), "provider")
+        yield from check_known(one.routes, routes, (*path, "routes"), "route")
 
 
 def _digest(path: Path, one: VirtualKey, owners: dict[str, str], name: str) -> Checked:
@@ -225,7 +234,6 @@ def _digest(path: Path, one: VirtualKey, owners: dict[str, str], name: str) -> C
 
 
 def _calls(settings: Settings) -> Checked:
-    yield from _positive(settings.calls, ("max_output_tokens", "large_request_tokens"), ("calls",))
     yield from _timeouts(("calls", "timeouts"), settings.calls.timeouts)
 
 
@@ -234,30 +242,30 @@ def _tags(settings: Settings) -> Checked:
     if len(rules.required) > MOST_TAGS:
         yield Wrong((*path, "required"), f"names more than {MOST_TAGS} tags", "remove some")
     for number, name in enumerate(rules.required):
-        yield from _tag_name(name, (*path, "required", number))
+        yield from check_tag_name(name, (*path, "required", number))
         if name in ALWAYS_KNOWN:
             yield Wrong((*path, "required", number), f"{name} is known of every call", "remove it")
     yield from _tag_values(rules.defaults, (*path, "defaults"))
     for name, patterns in rules.allowed.items():
-        yield from _tag_name(name, (*path, "allowed", name))
-        yield from _patterns(patterns, (*path, "allowed", name))
+        yield from check_tag_name(name, (*path, "allowed", name))
+        yield from check_patterns(patterns, (*path, "allowed", name))
         default = rules.defaults.get(name)
         if default is not None and not any(matcher_of(one)(default) for one in patterns):
             yield Wrong((*path, "defaults", name), "is not allowed itself", "change one of them")
     for name, tag in rules.headers.items():
         where = (*path, "headers", name)
-        yield from _named(HEADER_NAME, name, where)
+        yield from check_name(HEADER_NAME, name, where)
         if name in KEPT_HEADERS:
             yield Wrong(where, "cannot hold a tag", "use another header")
-        yield from _tag_name(tag, where)
+        yield from check_tag_name(tag, where)
     for number, name in enumerate(rules.many_values):
-        yield from _tag_name(name, (*path, "many_values", number))
-    yield from _positive(rules, ("most_values",), path)
+        yield from check_tag_name(name, (*path, "many_values", number))
+    yield from check_positive(rules, ("most_values",), path)
 
 
 def _limits(settings: Settings) -> Checked:
     names = ("headers", "body_min_bytes_per_s", "connections")
-    yield from _positive(settings.limits, names, ("limits",))
+    yield from check_positive(settings.limits, names, ("limits",))
     if settings.limits.body_bytes > LARGEST_BODY:
         yield Wrong(("limits", "body_bytes"), "is above 256MiB", "no provider takes that much")
 
@@ -265,17 +273,49 @@ def _limits(settings: Settings) -> Checked:
 def _metrics(settings: Settings) -> Checked:
     metrics = settings.metrics
     if metrics.key is not None and not REFERENCE.fullmatch(metrics.key):
-        mend = "write env:NAME or file:/path; if a key stood there, take it for leaked"
-        yield Wrong(("metrics", "key"), "is no reference to a key (not shown)", mend)
-    for number, name in enumerate(metrics.labels):
-        yield from _tag_name(name, ("metrics", "labels", number))
+        yield Wrong(("metrics", "key"), "is no reference to a key (not shown)", LEAKED)
+    yield from _labels(metrics.labels, settings, ("metrics", "labels"))
+    yield from check_positive(metrics, ("most_series",), ("metrics",))
+
+
+def _otlp(settings: Settings) -> Checked:
+    otlp, path = settings.telemetry.otlp, ("telemetry", "otlp")
+    if otlp.endpoint is not None:
+        try:
+            collector_url(otlp.endpoint, private=otlp.private)
+        except ValueError as bad:
+            yield Wrong((*path, "endpoint"), str(bad), "as in https://otel.example.com:4318")
+    if len(otlp.headers) > MOST_HEADERS:
+        yield Wrong((*path, "headers"), f"has more than {MOST_HEADERS} entries", "remove some")
+    for name, value in otlp.headers.items():
+        if not HEADER_NAME.fullmatch(name) or name in EXPORTERS_HEADERS:
+            mend = "lower case; some headers are the exporter's own"
+            yield Wrong((*path, "headers", name), "is a header that cannot be set", mend)
+        if not REFERENCE.fullmatch(value):
+            what = "is no reference to a value (what stands there is not shown)"
+            yield Wrong((*path, "headers", name), what, LEAKED)
+    yield from _labels(otlp.labels, settings, (*path, "labels"))
+    yield from check_positive(otlp, ("most_series", "most_waiting"), path)
+
+
+def collector_url(text: str, *, private: bool) -> BaseUrl:
+    """Where a collector is; on this machine it needs no leave. Raises ValueError."""
+    try:
+        here = loopback(urlsplit(text).hostname or "")
+    except ValueError:
+        here = False
+    return base_url_of(text, private=private or here)
+
+
+def _labels(names: tuple[str, ...], settings: Settings, path: Path) -> Checked:
+    for number, name in enumerate(names):
+        yield from check_tag_name(name, (*path, number))
         if name in settings.tags.many_values:
             mend = "a label needs few values; remove it here or in tags.many_values"
-            yield Wrong(("metrics", "labels", number), f"{name} may have any number", mend)
-    yield from _positive(metrics, ("most_series",), ("metrics",))
+            yield Wrong((*path, number), f"{name} may have any number", mend)
 
 
-def _named(pattern: re.Pattern[str], name: str, path: Path) -> Checked:
+def check_name(pattern: re.Pattern[str], name: str, path: Path) -> Checked:
     if not pattern.fullmatch(name):
         mend = (
             "letters, digits and -, at most 63" if pattern is KEY_ID else "letters, digits, . _ -"
@@ -284,7 +324,7 @@ def _named(pattern: re.Pattern[str], name: str, path: Path) -> Checked:
         yield Wrong(path, "is no name", f"use {lower}{mend}")
 
 
-def _known(names: Iterable[str], known: Collection[str], path: Path, what: str) -> Checked:
+def check_known(names: Iterable[str], known: Collection[str], path: Path, what: str) -> Checked:
     for name in names:
         if name not in known:
             there = ", ".join(sorted(known)[:20]) or "none"
@@ -293,7 +333,7 @@ def _known(names: Iterable[str], known: Collection[str], path: Path, what: str) 
             )
 
 
-def _patterns(patterns: Iterable[str], path: Path) -> Checked:
+def check_patterns(patterns: Iterable[str], path: Path) -> Checked:
     for pattern in patterns:
         try:
             matcher_of(pattern)
@@ -301,7 +341,7 @@ def _patterns(patterns: Iterable[str], path: Path) -> Checked:
             yield Wrong(path, str(bad), "`*`, `?` and `[ab]` as in a shell")
 
 
-def _tag_name(name: str, path: Path) -> Checked:
+def check_tag_name(name: str, path: Path) -> Checked:
     if problem := name_problem(name):
         yield Wrong(path, problem, f"one of {', '.join(FIELDS)}, or a name of your own")
 
@@ -310,16 +350,31 @@ def _tag_values(tags: dict[str, str], path: Path) -> Checked:
     if len(tags) > MOST_TAGS:
         yield Wrong(path, f"holds more than {MOST_TAGS} tags", "remove some")
     for name, value in tags.items():
-        yield from _tag_name(name, (*path, name))
+        yield from check_tag_name(name, (*path, name))
         if problem := problem_of(name, value):
             yield Wrong((*path, name), problem, "write a short printable text")
 
 
-def _positive(holder: object, names: Iterable[str], path: Path) -> Checked:
+def check_positive(holder: object, names: Iterable[str], path: Path) -> Checked:
     for name in names:
         value = getattr(holder, name)
         if value is not None and not 0 < value <= 1 << 40:
             yield Wrong((*path, name), "is out of range", "a whole number above 0")
 
 
-__all__ = ["DEFAULT_ROUTE", "KEY_FILE", "KEY_ID", "REFERENCE", "Wrong", "check", "loopback"]
+__all__ = [
+    "DEFAULT_ROUTE",
+    "KEY_FILE",
+    "KEY_ID",
+    "REFERENCE",
+    "Checked",
+    "Wrong",
+    "check",
+    "check_known",
+    "check_name",
+    "check_patterns",
+    "check_positive",
+    "check_tag_name",
+    "collector_url",
+    "loopback",
+]

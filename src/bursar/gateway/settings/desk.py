@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
+from bursar.gateway.settings.caps_compiling import rules_of
 from bursar.gateway.settings.checking import loopback
 from bursar.gateway.settings.holders import OPEN, Holder, holder_of
-from bursar.gateway.settings.keys import CHALLENGE, Headers, KeyRing, read_secret
+from bursar.gateway.settings.keys import CHALLENGE, Headers, KeyRing, read_secret, unknown_key
 from bursar.gateway.settings.presets import AWS
 from bursar.gateway.settings.routing import Plan, Provider, Router, compiled
 from bursar.gateway.settings.structs import ProviderSettings, Settings
@@ -21,6 +22,7 @@ from bursar.gateway.settings.tagging import Tagged, Tagger
 from bursar.gateway.settings.values import Bounded, Secret
 from bursar.model.call import Tags
 from bursar.model.errors import Refused
+from bursar.state.claims import Caps
 
 WITHHELD = "its base_url changed while the gateway ran, and its key was kept from the new place"
 MOST_SALTS = 4_096
@@ -53,7 +55,9 @@ class Desk:
         self._open: Holder | None = None
         if not settings.keys:
             self._open = Holder(key_id=OPEN.key_id, salt=self.salt_of(None))
-        self.tagger = Tagger(settings.tags, clock=options.clock)
+        self.caps = Caps(rules_of(settings))
+        """What calls are counted by: `claims_of(desk.caps, Who(...), ...)`."""
+        self.tagger = Tagger(settings.tags, clock=options.clock, counted=self.caps.tags)
         self.router = Router(settings, providers)
         self.tags: Callable[[Holder, Headers, Mapping[str, str]], Tagged] = self.tagger.tags
         """(holder, headers, metadata of the body) -> the call's tags. Raises Refused 400."""
@@ -76,12 +80,19 @@ class Desk:
         if self._open is not None:
             _refuse_browsers(headers)
             return self._open
-        holder = self._holders[self._ring.find(headers).id]
-        if holder.blocked:
+        return self.still(self._holders[self._ring.find(headers).id])
+
+    def still(self, holder: Holder) -> Holder:
+        """The holder as these settings have it, for whom an earlier desk may have let in. Raises
+        Refused 401 where the key is blocked, expired, removed, or another one by now."""
+        found = self._open if not holder.key_id else self._holders.get(holder.key_id)
+        if found is None or found.sha256 != holder.sha256:
+            raise unknown_key()
+        if found.blocked:
             raise Refused(401, "blocked_key", "this key is blocked", headers=CHALLENGE)
-        if holder.expires_s is not None and self._clock() >= holder.expires_s:
+        if found.expires_s is not None and self._clock() >= found.expires_s:
             raise Refused(401, "expired_key", "this key has expired", headers=CHALLENGE)
-        return holder
+        return found
 
     def plan(
         self,

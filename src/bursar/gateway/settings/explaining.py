@@ -6,12 +6,14 @@ seems to say. No secret and no digest of one is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from bursar.gateway.settings.caps_bounding import AnswerPico
+from bursar.gateway.settings.caps_explaining import Cap, caps_told, caps_warnings, state_told
 from bursar.gateway.settings.checking import DEFAULT_ROUTE, loopback
 from bursar.gateway.settings.desk import DeskOptions, open_desk
 from bursar.gateway.settings.keys import read_secret
@@ -19,6 +21,7 @@ from bursar.gateway.settings.meanings import size_text
 from bursar.gateway.settings.presets import SPOKEN
 from bursar.gateway.settings.routing import Provider
 from bursar.gateway.settings.structs import Route, Settings, VirtualKey
+from bursar.gateway.settings.telemetry import collector_of, header_names, otlp_problems
 from bursar.gateway.settings.values import Bytes, Moment, Seconds
 
 ANY = "any"
@@ -40,12 +43,26 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment lacks. The gateway starts, and refuses the calls that need it."""
     warnings: tuple[str, ...]
     bounds: dict[str, str]
+    telemetry: tuple[str, ...] = ()
+    """Who else is told of what is recorded."""
+    caps: tuple[Cap, ...] = ()
+    """Budgets, tasks, rates and concurrency."""
+    state: str | None = None
+    """Where they are counted; None: there are none."""
 
 
 def explain(
-    settings: Settings, environ: Mapping[str, str], file: str | None, now_s: float
+    settings: Settings,
+    environ: Mapping[str, str],
+    file: str | None,
+    now_s: float,
+    answer_pico: AnswerPico,
 ) -> Explained:
-    """What the settings mean here and now. Raises BadInput for a key that can be none."""
+    """What the settings mean here and now. Raises BadInput for a key that can be none.
+
+    `answer_pico` is asked only where a bound depends on it.
+    """
+    caps = caps_told(settings, answer_pico)
     desk = open_desk(settings, DeskOptions(environ))
     listen = settings.listen
     scheme = "http" if listen.tls_certificate is None else "https"
@@ -72,6 +89,9 @@ def explain(
         missing=tuple(_missing(settings, list(desk.providers.values()), environ)),
         warnings=tuple(_warnings(settings)),
         bounds=_bounds(settings),
+        telemetry=tuple(_telemetry(settings, environ)),
+        caps=caps,
+        state=state_told(settings) if caps else None,
     )
 
 
@@ -168,7 +188,31 @@ def _missing(
     key = settings.metrics.key
     if settings.metrics.on and key is not None and read_secret(key, environ) is None:
         found.append(f"metrics: its key {key} is not there; /metrics is refused")
+    if settings.telemetry.otlp.on:
+        found += [
+            f"telemetry.otlp: {what}; the gateway does not start"
+            for what, _ in otlp_problems(settings, environ)
+        ]
+    store = settings.state.store
+    if store.startswith(("env:", "file:")) and read_secret(store, environ) is None:
+        found.append(f"state.store: {store} is not there; the gateway does not start")
     return found
+
+
+def _telemetry(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    otlp = settings.telemetry.otlp
+    if not otlp.on:
+        return
+    try:
+        where = str(collector_of(otlp, environ))
+        headers = ", ".join(header_names(otlp, environ)) or "none"
+    except ValueError:
+        return
+    what = [name for name in ("spans", "metrics") if getattr(otlp, name)]
+    yield f"OTLP: {' and '.join(what) or 'nothing'} to {where}, headers {headers}"
+    if otlp.metrics:
+        yield f"OTLP: metrics by {', '.join(otlp.labels) or 'no tag'}, each {otlp.interval_s:g}s"
+    yield f"OTLP: at most {otlp.most_waiting} attempts wait for it; further ones are dropped"
 
 
 def _warnings(settings: Settings) -> list[str]:
@@ -186,6 +230,7 @@ def _warnings(settings: Settings) -> list[str]:
         found.append(f"no key may take the route {', '.join(sorted(names - used))}")
     if settings.journal.sync == "interval":
         found.append("journal.sync is interval: a crash of the machine can lose records")
+    found += caps_warnings(settings)
     return found
 
 

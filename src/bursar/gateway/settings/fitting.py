@@ -1,11 +1,15 @@
-"""Settings as the other rooms of the gateway take them: server, journal, TLS."""
+"""Settings as the other rooms of the gateway take them: server, journal, TLS, counts."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 
 from bursar.gateway.http.messages import Bounds
-from bursar.gateway.settings.structs import HttpLimits, Settings
+from bursar.gateway.settings.keys import read_secret
+from bursar.gateway.settings.listening import HttpLimits
+from bursar.gateway.settings.structs import Settings
+from bursar.gateway.settings.values import Secret
 from bursar.ledger.journal.writer import Rules
 from bursar.model.errors import BadInput
 
@@ -21,6 +25,19 @@ def bounds_of(settings: Settings) -> Bounds:
 def journal_rules_of(settings: Settings) -> Rules:
     """For the writer of the journal."""
     return Rules(**{name: getattr(settings.journal, name) for name in JOURNAL_RULES})
+
+
+def store_url_of(settings: Settings, environ: Mapping[str, str]) -> Secret | None:
+    """The address of the store; None: the counts stay in memory. Raises BadInput."""
+    store = settings.state.store
+    if store == "memory":
+        return None
+    if not store.startswith(("env:", "file:")):
+        return Secret(store)
+    found = read_secret(store, environ)
+    if found is None:
+        raise BadInput(f"state.store: {store} is not there", mend="put the address there")
+    return found
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:

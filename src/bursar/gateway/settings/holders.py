@@ -23,6 +23,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     routes: frozenset[str] | None = None
     expires_s: int | None = None
     blocked: bool = False
+    sha256: str = ""
+    """Of the key: one that was rotated is another."""
     salt: bytes = b""
     """Keys the digests of its prompts' blocks: one per tenant."""
 
@@ -42,5 +44,6 @@ def holder_of(name: str, rules: VirtualKey, salt: bytes) -> Holder:
         routes=frozenset(rules.routes) or None,
         expires_s=rules.expires,
         blocked=rules.blocked,
+        sha256=rules.sha256,
         salt=salt,
     )

@@ -133,8 +133,11 @@ def new_key(name: str) -> tuple[str, str]:
     return text, sha256(text.encode()).hexdigest()
 
 
-def read_secret(reference: str, environ: Mapping[str, str]) -> Secret | None:
-    """The secret that `env:NAME` or `file:/path` names; None where there is none.
+def read_secret(
+    reference: str, environ: Mapping[str, str], *, blanks: bool = False
+) -> Secret | None:
+    """The secret that `env:NAME` or `file:/path` names; None where there is none. `blanks`: it may
+    hold some, as a whole header does.
 
     Raises BadInput, without a word of what was read, where it can be no key.
     """
@@ -143,7 +146,8 @@ def read_secret(reference: str, environ: Mapping[str, str]) -> Secret | None:
     text = text.strip() if text else None
     if not text:
         return None
-    if not (text.isascii() and text.isprintable()) or " " in text or len(text) > LARGEST_KEY_FILE:
+    odd = not (text.isascii() and text.isprintable()) or (" " in text and not blanks)
+    if odd or len(text) > LARGEST_KEY_FILE:
         raise BadInput(
             f"{reference} holds something that can be no key (not shown)",
             mend="it should hold the key alone: one line of printable ASCII without blanks",

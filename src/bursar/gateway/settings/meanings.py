@@ -12,7 +12,8 @@ from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
-from bursar.gateway.settings import structs
+from bursar.gateway.settings import caps, listening, structs
+from bursar.gateway.settings.amounts import Amounts, Count, Every, Money, Percent, Words
 from bursar.gateway.settings.values import Bytes, Moment, Seconds, written
 from bursar.model.errors import BursarError
 
@@ -23,6 +24,12 @@ KINDS: dict[object, str] = {
     Bytes: "size",
     Moment: "time",
     Seconds: "duration",
+    Amounts: "amount, or list of amounts",
+    Count: "whole number",
+    Every: "window",
+    Money: "dollars",
+    Percent: "share",
+    Words: "text, or list of text",
 }
 
 
@@ -58,6 +65,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 def sections(source: str | None = None) -> list[Section]:
     """All parts of the file, from the top down. Raises BursarError for a field without a text."""
     texts = _texts(source if source is not None else inspect.getsource(structs))
+    for module in (caps, listening):
+        texts |= _texts(inspect.getsource(module))
     found: list[Section] = []
     queue: list[tuple[str, type[msgspec.Struct]]] = [("", structs.Settings)]
     while queue:
@@ -69,7 +78,7 @@ def sections(source: str | None = None) -> list[Section]:
             place = path or "the top"
             raise BursarError(
                 f"{', '.join(missing)} of {place} has no meaning",
-                mend="write it under the field in src/bursar/gateway/settings/structs.py",
+                mend="write it under the field, in structs, caps or listening of gateway/settings",
             )
         found.append(
             Section(
@@ -144,7 +153,7 @@ def _default(field: Any) -> str:
         return ""
     value = field.default
     if isinstance(value, tuple) and value:
-        return f"`{', '.join(cast('tuple[str, ...]', value))}`"
+        return f"`{', '.join(str(written(one)) for one in cast('tuple[object, ...]', value))}`"
     if value is None or isinstance(value, (dict, tuple, msgspec.Struct)):
         return ""
     if isinstance(value, Seconds):

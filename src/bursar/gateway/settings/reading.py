@@ -16,6 +16,7 @@ from typing import Any, cast, get_args, get_origin
 import msgspec
 
 from bursar.dialects.wire import as_list, as_map, is_map
+from bursar.gateway.settings.caps_checking import check_caps
 from bursar.gateway.settings.checking import Wrong, check
 from bursar.gateway.settings.presets import with_presets
 from bursar.gateway.settings.structs import Settings
@@ -63,6 +64,7 @@ def parse_settings(content: bytes, name: str, environ: Mapping[str, str]) -> Set
     try:
         settings = with_presets(msgspec.convert(value, Settings, dec_hook=read_value), environ)
         check(settings)
+        check_caps(settings)
     except msgspec.ValidationError as bad:
         wrong = _located(value, Settings, ()) or Wrong((), _plain(str(bad)), REFERENCE)
         raise _bad_input(name, tree, wrong) from None
@@ -78,6 +80,9 @@ def dump_settings(settings: Settings) -> str:
 
 
 def _without_defaults(value: Any) -> Any:
+    as_written = written(value)
+    if as_written is not value:
+        return as_written
     if isinstance(value, msgspec.Struct):
         found: dict[str, Any] = {}
         for field in msgspec.structs.fields(value):
@@ -92,7 +97,7 @@ def _without_defaults(value: Any) -> Any:
         return {key: _without_defaults(one) for key, one in as_map(value).items()}
     if isinstance(value, tuple):
         return [_without_defaults(one) for one in cast("tuple[Any, ...]", value)]
-    return written(value)
+    return value
 
 
 def _bad_input(name: str, tree: Tree, wrong: Wrong) -> BadInput:

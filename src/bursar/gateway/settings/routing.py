@@ -68,7 +68,10 @@ class RouteRule(msgspec.Struct, frozen=True, kw_only=True):
     answer_s: float | None
     unpriced: UnpricedPolicy
     max_prompt_bytes: int | None
+    max_prompt_tokens: int | None
     max_output_tokens: int | None
+    default_output_tokens: int | None
+    least_output_tokens: int
     large_request_tokens: int
 
 

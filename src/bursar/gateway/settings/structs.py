@@ -11,11 +11,15 @@ from typing import Literal
 
 import msgspec
 
+from bursar.gateway.settings.amounts import Words
+from bursar.gateway.settings.caps import Budget, Concurrency, RateRule, State, Task
+from bursar.gateway.settings.listening import HttpLimits, Listen
 from bursar.gateway.settings.values import Bytes, Moment, Seconds
 
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 Disconnect = Literal["drain", "cancel"]
+LostKey = Literal["cut", "finish"]
 UnpricedPolicy = Literal["allow", "assume_ceiling", "deny"]
 Auth = Literal["bearer", "x-api-key", "api-key", "sigv4", "none"]
 
@@ -31,23 +35,6 @@ CLIENT_HEADERS = {
 
 class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all parts: nothing that is not known may stand in the file."""
-
-
-class Listen(Written, frozen=True, kw_only=True):
-    """Where clients reach the gateway."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on. Beyond loopback the gateway starts only where `keys` has an entry."""
-    port: int = 8787
-    """TCP port; 0 takes any free one."""
-    workers: int = 1
-    """Worker processes, 1 to 64. One per core that the gateway may use."""
-    tls_certificate: str | None = None
-    """PEM file with the certificate and its chain. Together with `tls_key`: serve HTTPS."""
-    tls_key: str | None = None
-    """PEM file with the private key."""
-    grace_s: Seconds = msgspec.field(name="grace", default=Seconds(30))
-    """When the gateway is stopped: how long open calls may take to end."""
 
 
 class Timeouts(Written, frozen=True, kw_only=True):
@@ -160,14 +147,27 @@ class Calls(Written, frozen=True, kw_only=True):
     """The client gets a 504 when no answer has begun by then; the provider is still read, within
     the bounds of a drain, for its cost. Default: as long as the timeouts allow."""
     unpriced: UnpricedPolicy = "allow"
-    """A model without a known price: `allow` records it as unpriced, `assume_ceiling` does so and
-    counts it towards limits at the dearest known price, `deny` refuses it (400 unpriced_model)."""
+    """A model without a known price: `deny` refuses it (400 unpriced_model), `allow` takes it. Its
+    attempts are recorded as unpriced, never at $0 and never at a guess. `assume_ceiling` is `allow`
+    in that; it is a word for budgets alone, which count such a call at the dearest known price."""
+    lost_key: LostKey = "cut"
+    """Calls under way whose key is blocked, removed, replaced or expires meanwhile: `cut` ends them
+    within a second, and does with the provider what `disconnect` says; `finish` lets them end. New
+    calls are refused (401) either way."""
     max_prompt_bytes: Bytes | None = None
     """Largest body of a call; above, 413. Default: `limits.body_bytes` alone."""
+    max_prompt_tokens: int | None = None
+    """Longest prompt, by an estimate of its tokens; above, 413. Default: no bound."""
     max_output_tokens: int | None = None
     """`max_tokens` above this, or missing, is set to this. Default: as the client asks."""
+    default_output_tokens: int | None = None
+    """`max_tokens` where the client names none. Default: `max_output_tokens`."""
+    least_output_tokens: int = 256
+    """Near the limit of a budget `max_tokens` is brought down as far as this, and no further; a
+    call that then does not fit gets 402."""
     large_request_tokens: int = 20_000
-    """A prompt above this many tokens is counted and shown as a large request."""
+    """A prompt above this many tokens is counted as a large request, and is an event once an hour
+    for each route and tenant."""
     timeouts: Timeouts = Timeouts()
     """Where neither the provider nor the route says."""
 
@@ -195,8 +195,14 @@ class Route(Written, frozen=True, kw_only=True):
     """Instead of `calls.unpriced`."""
     max_prompt_bytes: Bytes | None = None
     """Instead of `calls.max_prompt_bytes`."""
+    max_prompt_tokens: int | None = None
+    """Instead of `calls.max_prompt_tokens`."""
     max_output_tokens: int | None = None
     """Instead of `calls.max_output_tokens`."""
+    default_output_tokens: int | None = None
+    """Instead of `calls.default_output_tokens`."""
+    least_output_tokens: int | None = None
+    """Instead of `calls.least_output_tokens`."""
     large_request_tokens: int | None = None
     """Instead of `calls.large_request_tokens`."""
     timeouts: Timeouts = Timeouts()
@@ -243,35 +249,11 @@ class JournalSettings(Written, frozen=True, kw_only=True):
     their records in memory up to `buffer_bytes`, and counts what is lost beyond."""
     buffer_bytes: Bytes = Bytes(8 * MIB)
     """Most records in memory per worker."""
+    space_bytes: Bytes = msgspec.field(name="space", default=Bytes(4 * GIB))
+    """Most records on disk, of all workers, that the ledger does not have yet; beyond, new calls
+    are refused (503 journal_full). They gather while the ledger's process is down."""
     patience_s: Seconds = msgspec.field(name="patience", default=Seconds(5))
     """Longest wait of a call for its record."""
-
-
-class HttpLimits(Written, frozen=True, kw_only=True):
-    """Bounds of the HTTP server. Each says what it answers."""
-
-    body_bytes: Bytes = Bytes(8 * MIB)
-    """Largest body; above, 413."""
-    header_bytes: Bytes = Bytes(32 * KIB)
-    """All headers together; above, 431."""
-    headers: int = 100
-    """Number of headers; above, 431."""
-    target_bytes: Bytes = Bytes(8 * KIB)
-    """Length of the path with its query; above, 414."""
-    header_read_s: Seconds = msgspec.field(name="header_read", default=Seconds(10))
-    """Time to send all headers; then 408."""
-    body_idle_s: Seconds = msgspec.field(name="body_idle", default=Seconds(15))
-    """Longest silence within a body; then 408."""
-    body_min_bytes_per_s: int = 256
-    """Slowest body, on average, after its first `body_idle`; below, 408."""
-    keep_alive_s: Seconds = msgspec.field(name="keep_alive", default=Seconds(75))
-    """An unused connection is closed after this."""
-    connections: int = 4_096
-    """Open connections per worker; further ones get 503."""
-    slow_reader_s: Seconds = msgspec.field(name="slow_reader", default=Seconds(60))
-    """A client that reads nothing for this long counts as gone."""
-    write_high_bytes: Bytes = Bytes(256 * KIB)
-    """Unread answer per client before the provider is read no further."""
 
 
 class Metrics(Written, frozen=True, kw_only=True):
@@ -285,7 +267,53 @@ class Metrics(Written, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ("tenant", "route")
     """Tags that become labels. Not those of `tags.many_values`."""
     most_series: int = 2_000
-    """Different sets of labels per worker; further ones become `__other__`."""
+    """Different sets of labels of one metric, of all workers together: each has an equal share;
+    further ones become `__other__`."""
+
+
+class Otlp(Written, frozen=True, kw_only=True):
+    """Spans and metrics of each recorded attempt, for an OpenTelemetry collector. Holds from the
+    next start on."""
+
+    on: bool = False
+    """True: tell the collector. Needs the extra `otel`."""
+    endpoint: str | None = None
+    """Base address of its OTLP over HTTP, such as `https://otel.example.com:4318`; `/v1/traces` and
+    `/v1/metrics` are added. No redirect is followed. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`, then
+    `http://127.0.0.1:4318`."""
+    private: bool = False
+    """True: the address may be private, and plain http is allowed, as they are on loopback."""
+    headers: dict[str, str] = {}
+    """Header -> `env:NAME` or `file:/path`, such as `authorization: env:OTLP_TOKEN`. Default: those
+    of `OTEL_EXPORTER_OTLP_HEADERS`."""
+    spans: bool = True
+    """One for each attempt."""
+    metrics: bool = True
+    """Histograms of tokens and durations, and the cost."""
+    unsampled: bool = False
+    """True: spans as well where the client's `traceparent` says that its trace is not recorded."""
+    labels: tuple[str, ...] = ("tenant", "route")
+    """Tags that become attributes of metrics. Not those of `tags.many_values`."""
+    most_series: int = 1_000
+    """Different sets of attributes of one metric; further ones are put together under
+    `otel.metric.overflow`."""
+    linger_s: Seconds = msgspec.field(name="linger", default=Seconds(1))
+    """How long spans wait for others to be sent with."""
+    interval_s: Seconds = msgspec.field(name="interval", default=Seconds(60))
+    """Between two sendings of metrics."""
+    timeout_s: Seconds = msgspec.field(name="timeout", default=Seconds(10))
+    """For one sending, tries included."""
+    most_waiting: int = 10_000
+    """Attempts that wait in memory; further ones are dropped, counted and said."""
+    gzip: bool = True
+    """False: send without compression."""
+
+
+class Telemetry(Written, frozen=True, kw_only=True):
+    """Who else is told of what is recorded. Calls never wait for it."""
+
+    otlp: Otlp = Otlp()
+    """An OpenTelemetry collector."""
 
 
 class Settings(Written, frozen=True, kw_only=True):
@@ -310,9 +338,23 @@ class Settings(Written, frozen=True, kw_only=True):
     """What holds for every call."""
     tags: TagRules = TagRules()
     """What calls must say of themselves."""
+    tiers: dict[str, Words] = {}
+    """Tier of customers -> patterns on their tenants. The first that fits counts."""
+    budgets: dict[str, Budget] = {}
+    """Name -> budget."""
+    tasks: dict[str, Task] = {}
+    """Name -> ceilings of each task."""
+    rates: dict[str, RateRule] = {}
+    """Name -> limit on speed."""
+    concurrency: dict[str, Concurrency] = {}
+    """Name -> limit on calls under way."""
+    state: State = State()
+    """Where all of these are counted."""
     journal: JournalSettings = JournalSettings()
     """The record of calls on disk."""
     limits: HttpLimits = HttpLimits()
     """Bounds of the HTTP server."""
     metrics: Metrics = Metrics()
     """Prometheus metrics."""
+    telemetry: Telemetry = Telemetry()
+    """Who else is told."""

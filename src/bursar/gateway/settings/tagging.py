@@ -101,15 +101,22 @@ class Tagger:
     """The tag rules, ready for calls."""
 
     def __init__(
-        self, rules: TagRules, *, seen: Seen | None = None, clock: Callable[[], float] = time.time
+        self,
+        rules: TagRules,
+        *,
+        seen: Seen | None = None,
+        clock: Callable[[], float] = time.time,
+        counted: frozenset[str] = frozenset(),
     ) -> None:
+        """`counted`: tags that caps look at. Their values are never folded into one: a customer
+        would count as another in one worker, and as itself in the next."""
         self._rules = rules
         self._headers = {name.encode(): tag for name, tag in rules.headers.items()}
         self._read = ALWAYS_READ | self._headers.keys()
         self._allowed: dict[str, Matcher | None] = {
             name: any_of(patterns) for name, patterns in rules.allowed.items()
         }
-        self._many = frozenset((*rules.many_values, *WHOLE, *FLAGS))
+        self._many = frozenset((*rules.many_values, *WHOLE, *FLAGS)) | counted
         self._cache: Bounded[Tagged] = Bounded(CACHED)
         self._clock = clock
         self.seen = seen or Seen()
@@ -152,6 +159,7 @@ class Tagger:
             raise _bad("too_many_tags", f"the call has more than {MOST_TAGS} tags", "send fewer")
         if wrong:
             found[QUARANTINE] = mended(", ".join(wrong))
+        found.pop(KEY, None)
         if holder.key_id:
             found[KEY] = holder.key_id
         return Tagged(self._built(found, retried), bool(wrong))

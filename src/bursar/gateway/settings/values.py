@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NoReturn, TypeVar
 
+from bursar.gateway.settings import amounts
+from bursar.gateway.settings.amounts import plain
+
 Matcher = Callable[[str], bool]
 Kept = TypeVar("Kept")
 
@@ -113,6 +116,12 @@ READERS: dict[type, Callable[[object], object]] = {
     Seconds: seconds_of,
     Bytes: bytes_of,
     Moment: moment_of,
+    amounts.Amounts: amounts.amounts_of,
+    amounts.Count: amounts.count_of,
+    amounts.Every: amounts.every_of,
+    amounts.Money: amounts.money_of,
+    amounts.Percent: amounts.percent_of,
+    amounts.Words: amounts.words_of,
 }
 
 
@@ -130,7 +139,7 @@ def written(value: object) -> object:
         return datetime.fromtimestamp(value, tz=UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Seconds):
         return float(value)
-    return int(value) if isinstance(value, Bytes) else value
+    return int(value) if isinstance(value, Bytes) else plain(value)
 
 
 def matcher_of(pattern: str) -> Matcher:

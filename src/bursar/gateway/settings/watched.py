@@ -14,13 +14,15 @@ from pathlib import Path
 
 from bursar.gateway.settings.checking import KEY_FILE
 from bursar.gateway.settings.desk import Desk, DeskOptions, open_desk
+from bursar.gateway.settings.raises import parse_raises, read_raises, with_raises
 from bursar.gateway.settings.reading import parse_settings, read_file
 from bursar.gateway.settings.structs import Settings
 from bursar.model.errors import BadInput
 
+NS_PER_S = 1_000_000_000
 FRESH_NS = 2_000_000_000
 """A file changed within this may change again without another time."""
-NEXT_START = ("listen", "journal", "limits")
+NEXT_START = ("listen", "journal", "limits", "telemetry", "state")
 """Parts that hold from the next start on."""
 Stamp = tuple[int, int, int]
 
@@ -34,15 +36,26 @@ class Watched:
         environ: Mapping[str, str],
         *,
         seed: bytes = b"",
+        raises: Path | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Raises BadInput where the file does not hold together. `seed`: see `DeskOptions`."""
+        """Raises BadInput where the file does not hold together. `seed`: see `DeskOptions`.
+        `raises`: the file of raises by command; a broken one is told at the first look."""
         self._path = path
+        self._raises = None if path is None else raises
+        self._unsaid: list[str] = []
+        """What is wrong with raises, to be told at the next look."""
         self._options = DeskOptions(environ, seed=seed)
         self._now_ns = now_ns
         content = b"" if path is None else read_file(path)
-        self._digest = _digest(content)
         settings = parse_settings(content, str(path or "the settings"), environ)
+        higher = b""
+        try:
+            higher = self._read_raises()
+            settings = self._lifted(settings, higher)
+        except BadInput as bad:
+            self._unsaid.append(str(bad))
+        self._digest = _digest(content + higher)
         self._key_files = _key_files(settings)
         self._stamps: dict[Path, Stamp | None] = {one: _stamp(one) for one in self._files()}
         self.desk: Desk = open_desk(settings, self._options)
@@ -60,15 +73,19 @@ class Watched:
         says why. Takes some ten microseconds where nothing has changed. Never raises for anything
         that stands in a file.
         """
-        if self._path is None or not self._changed():
+        if self._path is None:
             return None
+        if not self._changed():
+            return self._to_say()
         try:
             content = read_file(self._path)
+            higher = self._read_raises()
             keys_changed = self._restamp()
-            if _digest(content) == self._digest and not keys_changed:
-                return None
-            self._digest = _digest(content)
+            if _digest(content + higher) == self._digest and not keys_changed:
+                return self._to_say()
+            self._digest = _digest(content + higher)
             settings = parse_settings(content, str(self._path), self._options.environ)
+            settings = self._lifted(settings, higher)
             desk = open_desk(settings, self._options, self.desk)
         except BadInput as bad:
             self._restamp()
@@ -77,15 +94,37 @@ class Watched:
         self._key_files = _key_files(settings)
         self._restamp()
         self.desk = desk
-        return f"{self._path} was read again{told}"
+        return "; ".join([f"{self._path} was read again{told}", *self._said()])
 
     def forget(self) -> None:
         """Read everything anew at the next look, changed or not."""
         self._stamps = {}
         self._digest = b""
 
+    def _read_raises(self) -> bytes:
+        return b"" if self._raises is None else read_raises(self._raises)
+
+    def _lifted(self, settings: Settings, higher: bytes) -> Settings:
+        """The settings with what is raised by command."""
+        if self._raises is None:
+            return settings
+        lifts = parse_raises(higher, self._raises)
+        settings, wrongs = with_raises(settings, lifts, self._now_ns() / NS_PER_S)
+        self._unsaid = wrongs
+        return settings
+
+    def _said(self) -> list[str]:
+        said, self._unsaid = self._unsaid, []
+        return said
+
+    def _to_say(self) -> str | None:
+        return "; ".join(self._said()) or None
+
     def _files(self) -> list[Path]:
-        return [] if self._path is None else [self._path, *self._key_files]
+        if self._path is None:
+            return []
+        raises = [] if self._raises is None else [self._raises]
+        return [self._path, *raises, *self._key_files]
 
     def _changed(self) -> bool:
         fresh = self._now_ns() - FRESH_NS

@@ -31,4 +31,7 @@ TO_2 = (
 )
 """Schema 2: plain tokens are computed, digests are shorter, of a request id its digest is kept."""
 
-STEPS: Mapping[int, tuple[str, ...]] = {1: TO_2}
+TO_3 = (create_table("decisions"),)
+"""Schema 3: what was done to a call, and why."""
+
+STEPS: Mapping[int, tuple[str, ...]] = {1: TO_2, 2: TO_3}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import BoundedSemaphore, Condition, Event, Thread, Timer, current_thread
+from threading import BoundedSemaphore, Condition, Event, Lock, Thread, Timer, current_thread
 from typing import Any
 
 import duckdb
@@ -55,9 +56,15 @@ PLAIN = frozenset(
 class Door:
     """Answers on a socket until it is closed."""
 
-    def __init__(self, path: Path, duck: Duck) -> None:
+    def __init__(
+        self, path: Path, duck: Duck, on_asked: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        """`on_asked`: told True when the first asker comes, False when the last one has gone."""
         self.path = path
         self._duck = duck
+        self._on_asked = on_asked
+        self._askers = 0
+        self._count = Lock()
         self._places = BoundedSemaphore(MOST_ASKERS)
         self._closed = False
         self._talks: dict[Thread, socket.socket] = {}
@@ -110,12 +117,14 @@ class Door:
         self._call.clear()
         return came
 
-    def _want(self) -> None:
+    def _want(self) -> bool:
+        """Have the journals taken in; whether they are."""
         with self._news:
             self._wanted += 1
             mine = self._wanted
             self._call.set()
             self._news.wait_for(lambda: self._given >= mine or self._closed, NEWS_S)
+            return self._given >= mine
 
     # -- askers
 
@@ -135,6 +144,7 @@ class Door:
                     send(asker, Failed("too many ask at once", "ask again in a moment"))
 
     def _meet(self, asker: socket.socket) -> None:
+        self._counted(1)
         cursor = self._duck.beside()
         try:
             with asker, suppress(OSError):
@@ -142,8 +152,16 @@ class Door:
         finally:
             with suppress(duckdb.Error):
                 cursor.close()
+            self._counted(-1)
             self._talks.pop(current_thread(), None)
             self._places.release()
+
+    def _counted(self, more: int) -> None:
+        with self._count:
+            before = self._askers
+            self._askers += more
+            if not before or not self._askers:
+                self._on_asked(self._askers > 0)
 
     def _talk(self, asker: socket.socket, cursor: duckdb.DuckDBPyConnection) -> None:
         begun = False
@@ -171,9 +189,8 @@ class Door:
                 f"the keeper speaks version {VERSION}, not {hello.version}",
                 "use the same version of Bursar for both",
             )
-        if hello.fresh:
-            self._want()
-        return Here(str(self._duck.path), os.getpid())
+        fresh = not hello.fresh or self._want()
+        return Here(str(self._duck.path), os.getpid(), fresh)
 
 
 def _answer(asker: socket.socket, cursor: duckdb.DuckDBPyConnection, ask: Ask) -> bool:

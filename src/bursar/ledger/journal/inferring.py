@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec.structs import replace
 
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.journal.ids import id_of
-from bursar.ledger.schema import numbers_of
+from bursar.ledger.schema import INFERRED, numbers_of
 from bursar.model.block import Block, Role, digest_of
 from bursar.model.call import Call
-from bursar.model.entry import Answer, Entry
+from bursar.model.entry import Entry
 
-NAME = "auto-"
-"""How the name of an inferred session begins."""
 MOST_SESSIONS = 20_000
 SOON = timedelta(seconds=10)
 """Code asks again within moments; a person does not."""
@@ -34,16 +32,17 @@ MASK = 2**63 - 1
 FAILED = frozenset({"failed", "left"})
 
 
-class Step(msgspec.Struct, kw_only=True):
-    """The latest call of a session."""
+class Step(msgspec.Struct, kw_only=True, gc=False):
+    """What the next call of a session is compared with: there are many, so no more than that."""
 
     session: str
     prompt: int
     """Hash of its whole prompt, with the scope."""
     scope: str | None = None
     """The tenant: ids of tool uses count within it."""
-    call: Call | None = None
-    answer: Answer | None = None
+    schema_digest: int | None = None
+    """Of the answer that its latest call asked for."""
+    at: datetime | None = None
     failed: bool = False
     total_ms: int | None = None
     uses: tuple[str, ...] = ()
@@ -70,7 +69,7 @@ class Inference:
             "SELECT s.session, s.id, s.path, max(a.tenant) AS tenant, max(a.user_id) AS user_id"
             " FROM sessions AS s JOIN attempts AS a USING (session)"
             " WHERE starts_with(s.id, ?) GROUP BY ALL ORDER BY s.session DESC LIMIT ?",
-            [NAME, most],
+            [INFERRED, most],
         )
         digests: dict[int, dict[int, int]] = {}
         for session, block, digest in duck.rows(
@@ -104,8 +103,8 @@ class Inference:
                 session=name,
                 prompt=chain[-1],
                 scope=tags.tenant,
-                call=call,
-                answer=entry.answer,
+                schema_digest=call.schema_digest,
+                at=call.at,
                 failed=_has_failed(entry),
                 total_ms=attempt.total_ms if attempt else None,
                 uses=tuple(one.id for one in uses if one.id is not None),
@@ -164,7 +163,7 @@ class Inference:
 
 def _new_name(call: Call) -> str:
     number = id_of(call.key)
-    return f"{NAME}{digest_of(call.key) if number is None else number:x}"
+    return f"{INFERRED}{digest_of(call.key) if number is None else number:x}"
 
 
 def _start(tenant: str | None, user: str | None) -> int:
@@ -219,13 +218,12 @@ def _cause(before: Step, call: Call, chain: list[int]) -> str | None:
 
 
 def _asks_in_schema(before: Step, call: Call) -> bool:
-    asked = before.call.schema_digest if before.call else None
-    return asked is not None and asked == call.schema_digest
+    return before.schema_digest is not None and before.schema_digest == call.schema_digest
 
 
 def _follows_soon(before: Step, call: Call) -> bool:
     """Begun after the answer had come, and within moments of it."""
-    began = before.call.at if before.call else None
+    began = before.at
     if began is None or call.at is None or before.total_ms is None:
         return False
     gap = call.at - began - timedelta(milliseconds=before.total_ms)

@@ -1,16 +1,14 @@
-"""The ledger's own process: takes every journal in, exactly once, and answers questions meanwhile.
+"""Takes every journal into the ledger, exactly once.
 
 Rows and the place in the journals are committed in one transaction: a stop at any moment neither
-loses nor repeats a call. A segment is removed once the ledger has it. The keeper yields to workers:
-it runs at low priority, with bounded memory. One keeper owns a home's journals, by a lock.
+loses nor repeats a call. A segment is removed once the ledger has it. One keeper owns a home's
+journals, by a lock.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +16,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from threading import Event
-from types import FrameType
-
-import msgspec
 
 from bursar.ledger.engines.duck import TROUBLE, Duck
 from bursar.ledger.journal.aside import Sieve
-from bursar.ledger.journal.asking import Door
 from bursar.ledger.journal.inferring import Inference
 from bursar.ledger.journal.reader import (
     Item,
@@ -36,20 +29,20 @@ from bursar.ledger.journal.reader import (
 )
 from bursar.ledger.journal.segment import FOLDER
 from bursar.ledger.recorder import Recorder, outlived
+from bursar.ledger.rows import Tell
 from bursar.model.entry import Entry, Skip
 from bursar.model.errors import BursarError, LedgerError
-from bursar.price.book import Book, load_book
+from bursar.price.book import Book
 
 FORM = "journal"
 LOCK = "keeper.lock"
 SOCKET = "ledger.sock"
+OPEN_SESSIONS = 1_000
+"""Sessions kept in memory between two turns; others are read from the ledger when they go on."""
 LEDGER = "ledger"
 """The file beside the journals that names the ledger they belong to."""
-TICK_S = 0.2
-"""How soon a keeper that has nothing to do hears that it is to end."""
-MOST_ENTRIES = 1_500
+MOST_ENTRIES = 2_000
 """Entries of one transaction."""
-HELD = "let the keeper that runs end first, or set another BURSAR_HOME"
 
 
 REPORT = "the journals keep it; please report it"
@@ -63,23 +56,11 @@ PASSING = (BursarError, OSError, MemoryError, *TROUBLE, _Undo)
 """What no entry is to blame for."""
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How a keeper runs."""
-
-    interval_s: float = 2.0
-    """Time between two looks at the journals when there is little to do. A look costs a
-    transaction; whoever asks the ledger has one made at once."""
-    niceness: int = 10
-    memory_mb: int = 384
-    threads: int = 2
-    patience_s: float = 30.0
-    """How long an earlier keeper may take to end."""
-
-
 class Keeper:
     """Takes the journals of a home into a ledger."""
 
-    def __init__(self, home: Path, duck: Duck, book: Book) -> None:
+    def __init__(self, home: Path, duck: Duck, book: Book, tell: Tell | None = None) -> None:
+        """`tell`: given what each transaction has added, once it is committed."""
         self.home = home
         self.duck = duck
         self.taken = 0
@@ -89,7 +70,8 @@ class Keeper:
         self.inference = Inference()
         self.inference.learn(duck)
         self._book = book
-        self._recorder = Recorder(duck, book, _now())
+        self._tell = tell
+        self._recorder = self._new_recorder()
         self._journals: dict[str, Journal] = {}
         self._offsets: dict[str, dict[int, int]] = {}
         self._finished: set[str] = set()
@@ -134,6 +116,7 @@ class Keeper:
             self._offsets[journal.name] = journal.offsets
             self._clear(journal)
         self.taken += len(entries)
+        self._pass_on()
 
     def drain(self) -> int:
         """Take in everything that is there."""
@@ -143,7 +126,24 @@ class Keeper:
             self.turn()
         return self.taken - before
 
+    def take_book(self, book: Book) -> None:
+        """Other prices, for what is taken in from now on."""
+        self._book = book
+        self._recorder = self._new_recorder()
+
     # -- inside
+
+    def _new_recorder(self) -> Recorder:
+        recorder = Recorder(self.duck, self._book, _now(), OPEN_SESSIONS)
+        recorder.posted = None if self._tell is None else []
+        return recorder
+
+    def _pass_on(self) -> None:
+        """Tell of what was added."""
+        posted = self._recorder.posted
+        if posted and self._tell is not None:
+            self._recorder.posted = []
+            self._tell(posted)
 
     def _record(
         self, skips: Sequence[Skip], entries: Sequence[Entry], along: Callable[[], None]
@@ -159,7 +159,7 @@ class Keeper:
 
         fault = outlived(run, PASSING)[1]
         if fault is not None:
-            self._recorder = Recorder(self.duck, self._book, _now())
+            self._recorder = self._new_recorder()
         return fault
 
     def _tried(self, skips: Sequence[Skip], entries: Sequence[Entry]) -> str | None:
@@ -167,7 +167,7 @@ class Keeper:
         try:
             return self._record(skips, entries, _undo)
         except _Undo:
-            self._recorder = Recorder(self.duck, self._book, _now())
+            self._recorder = self._new_recorder()
             return None
 
     def _read(self) -> tuple[list[Item], list[Journal]]:
@@ -283,87 +283,6 @@ def ledger_of(home: Path) -> Path | None:
         return Path((home / FOLDER / LEDGER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-
-
-def run_keeper(
-    home: Path, ledger: Path, overlays: Sequence[Path] = (), pace: Pace | None = None
-) -> None:
-    """Keep a ledger until SIGTERM or SIGINT; then take in what is there, and return.
-
-    Waits for an earlier keeper of the home to end, and for whoever else holds the ledger. Raises
-    LedgerError where the earlier keeper does not end in time.
-    """
-    pace = pace or Pace()
-    stop = Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    with journal_lock(home, pace.patience_s) as mine:
-        if not mine:
-            raise LedgerError(f"another keeper owns the journals of {home}", mend=HELD)
-        duck = _opened(ledger, stop)
-        if duck is None:
-            return
-        try:
-            os.nice(pace.niceness)
-            (home / FOLDER / LEDGER).write_text(str(ledger.absolute()), encoding="utf-8")
-            _keep(home, duck, load_book(overlays, home=home, now=_now()), pace, stop)
-        finally:
-            duck.close()
-
-
-def _keep(home: Path, duck: Duck, book: Book, pace: Pace, stop: Event) -> None:
-    _bound(duck, pace)
-    keeper = Keeper(home, duck, book)
-    door = Door(home / SOCKET, duck)
-    try:
-        while not stop.is_set():
-            wanted = door.wanted()
-            keeper.turn()
-            if keeper.behind:
-                continue
-            door.give(wanted)
-            _pause(door, stop, pace.interval_s)
-        keeper.drain()
-    finally:
-        door.close()
-
-
-def _pause(door: Door, stop: Event, pause_s: float) -> None:
-    """Until the time is over, somebody asks, or we are told to end."""
-    left_s = pause_s
-    while left_s > 0 and not stop.is_set() and not door.wait(min(left_s, TICK_S)):
-        left_s -= TICK_S
-
-
-def _bound(duck: Duck, pace: Pace) -> None:
-    """Nobody who asks can read files, change settings, or take all memory."""
-    for setting in (
-        f"memory_limit = '{pace.memory_mb}MB'",
-        f"threads = {pace.threads}",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        duck.run(f"SET {setting}")
-
-
-def _opened(ledger: Path, stop: Event) -> Duck | None:
-    """The ledger, when whoever else holds it lets go of it. None: we were told to end."""
-    told = False
-    while True:
-        try:
-            return Duck(ledger)
-        except LedgerError as bad:
-            if "lock" not in bad.message:
-                raise
-            if not told:
-                sys.stderr.write(f"keeper: {bad.message}; waiting\n")
-                told = True
-        if stop.wait(0.1):
-            return None
 
 
 def _now() -> datetime:

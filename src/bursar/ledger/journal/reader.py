@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from bursar.ledger.holding import counted_as_held
 from bursar.ledger.journal.frames import HEADER, LONGEST_BYTES, Found, frames, seed_of
 from bursar.ledger.journal.ids import id_of, time_of
-from bursar.ledger.journal.records import Begun, Define, Ended, Lost, Opened, decode
+from bursar.ledger.journal.records import Begun, Define, Ended, Held, Lost, Opened, decode
 from bursar.ledger.journal.segment import ALIVE, FOLDER, SUFFIX, segment_name
 from bursar.model.block import Block, Kind, Role, digest_of
 from bursar.model.call import Call
@@ -116,6 +117,8 @@ class Journal:
         self._held = dict(offsets or {})
         self._trails: dict[int, Trail] = {}
         self._open: dict[str, tuple[Call, Trail]] = {}
+        self._holding: dict[str, Held] = {}
+        """What the open calls hold of their caps."""
         self._recent: dict[str, None] = {}
 
     @property
@@ -150,8 +153,9 @@ class Journal:
             self.finished = True
             for call, trail in self._open.values():
                 self.places[call.key] = trail.label
-                yield _left(call)
+                yield _left(call, self._holding.get(call.key))
             self._open.clear()
+            self._holding.clear()
 
     def consumed(self) -> list[Trail]:
         """Segments that no reader needs any more, once the ledger has what they gave."""
@@ -187,6 +191,8 @@ class Journal:
                 trail.blocks[record.number] = record.block()
             case Begun():
                 self._begin(record, trail)
+            case Held() if record.key in self._open:
+                self._holding[record.key] = record
             case Ended():
                 self.places[record.key] = f"{trail.label}, offset {found.start}"
                 yield from self._end(record, held=held)
@@ -218,7 +224,8 @@ class Journal:
         self._open[key] = (replace(begun.call, blocks=blocks), trail)
         trail.open += 1
         if len(self._open) > MOST_OPEN:
-            _, oldest = self._open.pop(next(iter(self._open)))
+            call, oldest = self._open.pop(next(iter(self._open)))
+            self._holding.pop(call.key, None)
             oldest.open -= 1
 
     def _end(self, ended: Ended, *, held: bool) -> Iterator[Item]:
@@ -228,6 +235,7 @@ class Journal:
         if len(self._recent) > MOST_RECENT:
             del self._recent[next(iter(self._recent))]
         call, trail = self._open.pop(ended.key, (None, None))
+        self._holding.pop(ended.key, None)
         if trail is not None:
             trail.open -= 1
         if held:
@@ -244,10 +252,11 @@ class Journal:
         )
 
 
-def _left(call: Call) -> Entry:
+def _left(call: Call, held: Held | None) -> Entry:
     """A call that never ended: it may have been paid, so it is shown."""
     attempt = Attempt(provider=call.provider, model=call.model, unpriced_reason=LEFT)
-    return Entry(call=call, attempts=(attempt,), answer=Answer(status="left"))
+    counts = () if held is None else (counted_as_held(held.nano, held.tokens),)
+    return Entry(call=call, attempts=(attempt,), answer=Answer(status="left"), decisions=counts)
 
 
 def _unseen(trail: Trail, number: int) -> Block:

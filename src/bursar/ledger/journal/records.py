@@ -62,6 +62,14 @@ class Begun(Record, frozen=True, tag="B"):
     """... which are these numbers. None: the prompt is not known."""
 
 
+class Held(Record, frozen=True, tag="H"):
+    """What a call that has begun holds of its caps, from now on."""
+
+    key: str
+    nano: int
+    tokens: int
+
+
 class Ended(Record, frozen=True, tag="E"):
     """A call came to its end, whatever that was."""
 
@@ -79,7 +87,7 @@ class Lost(Record, frozen=True, tag="L"):
     why: str
 
 
-Any = Opened | Define | Begun | Ended | Lost
+Any = Opened | Define | Begun | Held | Ended | Lost
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Any).decode

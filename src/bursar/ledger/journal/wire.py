@@ -40,6 +40,8 @@ class Here(msgspec.Struct, frozen=True, array_like=True, tag="here"):
 
     ledger: str
     pid: int
+    fresh: bool = True
+    """The journals were taken in, where that was asked for."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

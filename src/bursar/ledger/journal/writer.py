@@ -13,28 +13,14 @@ import os
 from pathlib import Path
 from weakref import WeakSet
 
-from msgspec.structs import replace
-
 from bursar.ledger.journal.committing import Committer
-from bursar.ledger.journal.frames import frame
-from bursar.ledger.journal.records import (
-    Begun,
-    Ended,
-    Lost,
-    Record,
-    alike,
-    defined,
-    encode,
-    textless,
-)
+from bursar.ledger.journal.framing import Framer
+from bursar.ledger.journal.records import Ended, Held, Lost, textless
 from bursar.ledger.journal.rules import RULES, Rules, Tally, not_kept, refusal
-from bursar.ledger.journal.segment import End, Folder, Group, Segment, release
-from bursar.model.block import Block
+from bursar.ledger.journal.segment import End, Group, release
 from bursar.model.call import Call
 from bursar.model.entry import Answer, Attempt, Decision, ToolOutcome
 
-MOST_DEFINED = 20_000
-"""Definitions in a segment; the next one starts with none."""
 BEGUN_S = 0.003
 """How long the beginning of a call waits for company before it is written."""
 CROWD = 4
@@ -61,17 +47,12 @@ class Writer:
         """Why the disk refuses; None while it does not."""
         self._committer = Committer(self.done, in_loop=self.rules.in_loop)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._folder: Folder | None = None
-        self._segment: Segment | None = None
-        self._numbers = 0
-        self._before_bytes: int | None = None
-        self._frames: list[bytes] = []
+        self._framer = Framer(self._home, self._node, self.rules, self.tally)
         self._ends: list[End] = []
         self._open: dict[str, Call] = {}
+        self._held: dict[str, Held] = {}
         self._unwritten: set[str] = set()
         """Open calls whose beginning found no place."""
-        self.waiting_bytes = 0
-        """Bytes that are framed and not yet written."""
         self._group: Group | None = None
         self._timer: asyncio.Handle | None = None
         self._urgent = False
@@ -83,6 +64,18 @@ class Writer:
         self._synced_s = 0.0
         self._lost = 0
         self._waiters: list[asyncio.Future[None]] = []
+        """Calls that wait for room."""
+        self._watchers: list[asyncio.Future[None]] = []
+        """Calls that wait until their beginning is written."""
+
+    @property
+    def node(self) -> str:
+        return self._node
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are framed and not yet written."""
+        return self._framer.waiting_bytes
 
     # -- what callers use
 
@@ -99,18 +92,51 @@ class Writer:
             except TimeoutError:
                 raise refusal(self.tally, "journal_full", "the journal is full") from None
 
-    def begin(self, call: Call) -> None:
-        """A call goes on its way. Raises Refused, as the rules say; ask `room` first."""
+    def begin(self, call: Call, held: tuple[int, int] | None = None) -> None:
+        """A call goes on its way. Raises Refused, as the rules say; ask `room` first.
+
+        `held`: what it holds of its caps, in nanodollars and tokens.
+        """
         if self.trouble is not None or self.waiting_bytes > self.rules.buffer_bytes:
             self._must_wait()
         self.tally.begun += 1
         self._open[call.key] = call
+        if held is not None:
+            self._held[call.key] = Held(call.key, *held)
         if self._has_no_place():
             self._unwritten.add(call.key)
             return
         self._add_begun(call)
         if self._timer is None and self._group is None:
             self._timer = self._here().call_later(BEGUN_S, self._flush)
+
+    def hold(self, key: str, nano: int, tokens: int) -> None:
+        """A call under way holds more of its caps now. Written along with what comes next."""
+        held = self._held[key] = Held(key, nano, tokens)
+        if key in self._open and key not in self._unwritten and self.trouble is None:
+            self._framer.add(held)
+            if self._timer is None and self._group is None:
+                self._timer = self._here().call_later(BEGUN_S, self._flush)
+
+    def _add_begun(self, call: Call) -> None:
+        self._framer.add_begun(call)
+        held = self._held.get(call.key)
+        if held is not None:
+            self._framer.add(held)
+
+    async def written(self) -> None:
+        """Return when all that has begun is in the file, though not yet on the disk.
+
+        From then on a call leaves a trace even if this process is killed while it is under way.
+        """
+        while self._framer.frames and self.trouble is None:
+            if self._group is None:
+                self._hand_over(self._grouped([], early=True))
+            if self._group is None:
+                return
+            waiter = self._here().create_future()
+            self._watchers.append(waiter)
+            await waiter
 
     async def end(
         self,
@@ -123,6 +149,7 @@ class Writer:
         """A call has ended. Returns when that is durable; raises LedgerError if it cannot be."""
         loop = self._here()
         call = self._open.pop(key, None)
+        self._held.pop(key, None)
         ended = Ended(key, attempts, textless(answer), tool_outcomes, decisions)
         self.tally.ended += 1
         if key in self._unwritten:
@@ -132,8 +159,8 @@ class Writer:
                 self.tally.lost_records += 1
                 return
             if call is not None:
-                self._add_begun(call)
-        self._add(ended)
+                self._framer.add_begun(call)
+        self._framer.add(ended)
         if self.trouble is not None and (self._given_up or self.rules.unwritable == "degrade"):
             self._ends.append((ended, call, None))
             if self.rules.unwritable == "closed":
@@ -150,7 +177,9 @@ class Writer:
         """Write what waits, and leave the journal to its readers."""
         loop = self._here()
         until_s = loop.time() + self.rules.patience_s
-        while (self._frames or self._group is not None) and loop.time() < until_s:
+        while (
+            self._framer.frames or self._ends or self._group is not None
+        ) and loop.time() < until_s:
             if self._group is None and not self._urgent:
                 self._soon()
             await asyncio.sleep(0.001)
@@ -158,11 +187,7 @@ class Writer:
             if timer is not None:
                 timer.cancel()
         self._committer.close(self.rules.patience_s)
-        if self._segment is not None:
-            self._segment.close()
-        if self._folder is not None:
-            self._folder.leave()
-        self._segment = self._folder = None
+        self._framer.close()
 
     # -- the rules at a bound
 
@@ -186,51 +211,6 @@ class Writer:
             and self.waiting_bytes > self.rules.buffer_bytes
         )
 
-    # -- frames
-
-    def _add_begun(self, call: Call) -> None:
-        segment = self._segment or self._next_segment()
-        numbers = None
-        if call.blocks is not None and not self._sheds():
-            known, places = segment.known, list[int]()
-            for block in call.blocks:
-                held = known.get(block.digest)
-                if held is not None and (held[0] is block or alike(held[0], block)):
-                    places.append(held[1])
-                else:
-                    places.append(self._define(segment, block))
-            numbers = tuple(places)
-        self._add(Begun(replace(call, blocks=None), numbers))
-
-    def _sheds(self) -> bool:
-        if self.rules.full != "shed_blocks" or self.waiting_bytes <= self.rules.buffer_bytes:
-            return False
-        self.tally.shed_calls += 1
-        return True
-
-    def _define(self, segment: Segment, block: Block) -> int:
-        number = segment.defined
-        segment.defined += 1
-        segment.known[block.digest] = (block, number)
-        self._add(defined(number, block))
-        return number
-
-    def _add(self, record: Record) -> None:
-        segment = self._segment or self._next_segment()
-        framed = frame(encode(record), segment.seed)
-        self._frames.append(framed)
-        self.waiting_bytes += len(framed)
-
-    def _next_segment(self) -> Segment:
-        if self._folder is None:
-            self._folder = Folder(self._home, self._node)
-        self._numbers += 1
-        now_s = self._here().time()
-        self._segment = Segment(self._folder, self._numbers, self._before_bytes, now_s)
-        self._frames.append(self._segment.head)
-        self.waiting_bytes += len(self._segment.head)
-        return self._segment
-
     # -- groups
 
     def _here(self) -> asyncio.AbstractEventLoop:
@@ -248,26 +228,21 @@ class Writer:
     def _flush(self) -> None:
         """Hand everything that waits to the thread."""
         self._timer, self._urgent = None, False
-        segment = self._segment
-        if self._group is not None or not self._frames or segment is None:
-            return
-        now_s, rules = self._here().time(), self.rules
-        raw = b"".join(self._frames)
-        segment.size_bytes += len(raw)
-        last = (
-            segment.size_bytes >= rules.segment_bytes
-            or segment.defined >= MOST_DEFINED
-            or now_s - segment.born_s >= rules.segment_s
-        )
-        sync = bool(self._ends)
+        if self._group is None and (self._framer.frames or self._ends):
+            ends, self._ends = self._ends, []
+            self._hand_over(self._grouped(ends))
+
+    def _grouped(self, ends: list[End], *, early: bool = False) -> Group:
+        """All frames that wait. `early`: the ends among them wait on, for a sync of their own."""
+        rules, now_s = self.rules, self._here().time()
+        segment, raw = self._framer.take()
+        if early:
+            return Group(segment, raw, ends, sync=False, last=False)
+        sync = bool(ends)
         if rules.sync == "interval":
             sync = now_s - self._synced_s >= rules.interval_s
             self._synced_s = now_s if sync else self._synced_s
-        if last:
-            self._before_bytes, self._segment = segment.size_bytes, None
-        group = Group(segment, raw, self._ends, sync=sync, last=last)
-        self._frames, self._ends = [], []
-        self._hand_over(group)
+        return Group(segment, raw, ends, sync=sync, last=self._framer.turns_over(now_s))
 
     def _hand_over(self, group: Group) -> None:
         self._group = group
@@ -281,10 +256,12 @@ class Writer:
             self._failed(group, bad)
             return
         self._group = None
-        self._crowd = len(group.ends)
+        if group.ends:
+            self._crowd = len(group.ends)
+        self._wake_watchers()
         if self.trouble is not None:
             self._recovered()
-        self.waiting_bytes -= len(group.raw)
+        self._framer.waiting_bytes -= len(group.raw)
         self.tally.groups += 1
         self.tally.written_bytes += len(group.raw)
         for _, _, done in group.ends:
@@ -292,9 +269,9 @@ class Writer:
                 done.set_result(None)
         if self._waiters and self.waiting_bytes <= self.rules.buffer_bytes // 2:
             self._let_in()
-        if self._ends:
+        if self._ends and not self._urgent:
             self._gather()
-        elif self._frames and self._timer is None:
+        elif self._framer.frames and self._timer is None:
             self._timer = self._here().call_later(BEGUN_S, self._flush)
 
     def _gather(self) -> None:
@@ -308,9 +285,11 @@ class Writer:
 
     def _let_in(self) -> None:
         waiters, self._waiters = self._waiters, []
-        for one in waiters:
-            if not one.done():
-                one.set_result(None)
+        _wake(waiters)
+
+    def _wake_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        _wake(watchers)
 
     # -- a disk that refuses
 
@@ -319,6 +298,7 @@ class Writer:
         self.tally.failures += 1
         self.trouble = bad.strerror or str(bad)
         self._let_in()
+        self._wake_watchers()
         if group.written:
             group = self._write_again(group)
         self._group = group
@@ -336,20 +316,16 @@ class Writer:
     def _write_again(self, group: Group) -> Group:
         """After a failed sync nobody knows what the disk has: all that is not done, anew."""
         group.segment.close()
-        ends = [*group.ends, *self._ends]
-        self._frames, self._ends = [], []
-        self._segment = self._before_bytes = None
-        self.waiting_bytes = 0
-        segment = self._next_segment()
+        ends, self._ends = [*group.ends, *self._ends], []
+        self._framer.begin_again()
         for ended, call, _ in ends:
             if call is not None:
-                self._add_begun(call)
-            self._add(ended)
+                self._framer.add_begun(call)
+            self._framer.add(ended)
         for call in self._open.values():
             if call.key not in self._unwritten:
                 self._add_begun(call)
-        raw, self._frames = b"".join(self._frames), []
-        segment.size_bytes += len(raw)
+        segment, raw = self._framer.take()
         return Group(segment, raw, ends, sync=True, last=False)
 
     def _give_up(self) -> None:
@@ -366,7 +342,7 @@ class Writer:
         if self._lost:
             why = self.trouble or ""
             self.trouble = None
-            self._add(Lost(self._lost, why))
+            self._framer.add(Lost(self._lost, why))
             self._lost = 0
         self.trouble = None
 
@@ -374,11 +350,14 @@ class Writer:
         """In a child after a fork: what is open and waits belongs to the parent."""
         if self._group is not None:
             self._group.segment.close()
-        if self._segment is not None:
-            self._segment.close()
-        if self._folder is not None:
-            self._folder.leave()
+        self._framer.close()
         self._begin_afresh()
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for one in waiters:
+        if not one.done():
+            one.set_result(None)
 
 
 def _forked() -> None:

@@ -1,0 +1,104 @@
+"""What a worker does while the store is away, and what it then owes the store.
+
+A cap that says `local` is counted here, within a share of its limit; one that says `open` is not
+counted at all. Whatever was admitted or has ended meanwhile is told to the store when it is back:
+held and settled there, once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from bursar.state.accounts import Accounts
+from bursar.state.claims import Drawn
+from bursar.state.terms import Ask, Denial, Settled, Store, StoreLost
+
+MOST_OWED = 100_000
+"""Settlements that wait for the store; of those beyond, the oldest are left to the ledger."""
+
+
+class LocalShare:
+    """Counts of this worker alone."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.percent = 0
+        """Of each limit, for all workers of this machine. 0: `local` admits nothing."""
+        self.workers = 1
+        """Among whom that is split evenly."""
+        self._now_ms = now_ms
+        self._accounts = Accounts(())
+        self._admitted: set[str] = set()
+        """Keys that the store has never heard of."""
+        self._owed: deque[tuple[Ask, tuple[int, ...] | None]] = deque(maxlen=MOST_OWED)
+
+    def reserve(self, ask: Ask, drawn: Drawn) -> Denial | None:
+        """Within the share."""
+        claims = tuple(
+            replace(claim, limit=self._share(claim.limit, mark.rule.fail))
+            for claim, mark in zip(ask.claims, drawn.marks, strict=True)
+        )
+        denial = self._accounts.reserve(replace(ask, claims=claims, rates=()))
+        if denial is None:
+            self._admitted.add(ask.key)
+        return denial
+
+    def admit(self, ask: Ask) -> None:
+        """Whatever it costs."""
+        claims = tuple(replace(claim, limit=None) for claim in ask.claims)
+        self._accounts.reserve(replace(ask, claims=claims, rates=()))
+        self._admitted.add(ask.key)
+
+    def _share(self, limit: int | None, fail: str) -> int | None:
+        return (
+            None
+            if limit is None or fail == "open"
+            else limit * self.percent // (100 * self.workers)
+        )
+
+    async def settle(self, store: Store, ask: Ask, amounts: tuple[int, ...]) -> Settled | None:
+        """Settle what was reserved, here or there. None: the store does not know yet."""
+        at_ms = self._now_ms()
+        if ask.key in self._admitted:
+            self._accounts.settle(ask.key, amounts, at_ms)
+        else:
+            try:
+                return await store.settle(ask.key, amounts, at_ms)
+            except StoreLost:
+                pass
+        self._owe(ask, amounts)
+        return None
+
+    async def void(self, store: Store, ask: Ask) -> None:
+        """Free what was reserved, here or there."""
+        at_ms = self._now_ms()
+        if ask.key in self._admitted:
+            self._accounts.void(ask.key, at_ms)
+            self._admitted.discard(ask.key)
+            return
+        try:
+            await store.void(ask.key, at_ms)
+        except StoreLost:
+            self._owe(ask, None)
+
+    def owes(self, key: str) -> bool:
+        """Whether the store is still to hear how an attempt ended."""
+        return any(ask.key == key for ask, _ in self._owed)
+
+    def _owe(self, ask: Ask, amounts: tuple[int, ...] | None) -> None:
+        self._admitted.discard(ask.key)
+        self._owed.append((ask, amounts))
+
+    async def pay(self, store: Store) -> None:
+        """Tell the store what it has missed. Raises StoreLost while it is still away."""
+        while self._owed:
+            ask, amounts = self._owed[0]
+            # Also what it had heard of: it may have lost its counts since.
+            await store.restore(ask)
+            if amounts is None:
+                await store.void(ask.key, self._now_ms())
+            else:
+                await store.settle(ask.key, amounts, self._now_ms())
+            self._owed.popleft()
