@@ -232,6 +232,7 @@ class LiteLLM:
         self.title = "LiteLLM, strict" if strict else "LiteLLM"
         self.ports = [free_port() for _ in range(nodes)]
         self._stage, self._processes = stage, []
+        stage.redis("FLUSHALL")
         self._master = f"sk-{secrets.token_hex(24)}"
         folder = stage.folder / f"litellm-{self.ports[0]}"
         folder.mkdir()

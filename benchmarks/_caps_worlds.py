@@ -1,7 +1,8 @@
 """The two worlds of `caps_beside.py`: calls that all cost a cent, and answers of unknown length.
 
-Prices: gpt-4.1 at $2 and $8 per million tokens, in all three price tables. A prompt of 1,000 tokens
-and an answer of 1,000 cost $0.002 + $0.008, exactly a cent.
+Prices: gpt-4.1 at $2 and $8 per million tokens, in all three price tables. A prompt of 40 tokens
+and an answer of 1,240 cost $0.00008 + $0.00992, exactly a cent; who reserves cannot be far off, so
+nothing but counting decides. Where lengths are unknown the prompt has 1,000 tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from _caps_stage import Stage, Trouble
 from _caps_sums import Paid, Wanted
 from _caps_tools import MODEL
 
-PROMPT_TOKENS, ANSWER_TOKENS = 1_000, 1_000
+SHORT_TOKENS, ANSWER_TOKENS = 40, 1_240
+PROMPT_TOKENS = 1_000
 PROMPT_NANO, ANSWER_NANO = 2_000, 8_000
 """Of one token."""
 CENT_NANO = 10_000_000
@@ -45,23 +47,23 @@ class World(NamedTuple):
     simulate: list[str]
 
 
-def prompt_for(stage: Stage) -> str:
-    """A prompt of exactly 1,000 tokens, as the provider counts and bills them."""
+def prompt_for(stage: Stage, tokens: int) -> str:
+    """A prompt of exactly so many tokens, as the provider counts and bills them."""
     rng = random.Random(20261122)
-    words = rng.choices(WORDS, k=2 * PROMPT_TOKENS)
+    words = rng.choices(WORDS, k=2 * tokens)
     low, high = 1, len(words)
     while low < high:
         middle = (low + high + 1) // 2
-        if _counted(stage, _text(words[:middle])) <= PROMPT_TOKENS:
+        if _counted(stage, _text(words[:middle])) <= tokens:
             low = middle
         else:
             high = middle - 1
     text = _text(words[:low])
     for _ in range(40):
-        if _counted(stage, text) == PROMPT_TOKENS:
+        if _counted(stage, text) == tokens:
             return text
         text += "."
-    raise Trouble("no prompt of exactly 1,000 tokens was found")
+    raise Trouble(f"no prompt of exactly {tokens:,} tokens was found")
 
 
 def _text(words: Sequence[str]) -> str:
@@ -113,8 +115,8 @@ def world(seed: int, calls: int, pace: Pace, *, stream: bool) -> World:
     )
 
 
-def cost_nano(answer_tokens: int) -> int:
-    return PROMPT_TOKENS * PROMPT_NANO + answer_tokens * ANSWER_NANO
+def cost_nano(answer_tokens: int, prompt_tokens: int = PROMPT_TOKENS) -> int:
+    return prompt_tokens * PROMPT_NANO + answer_tokens * ANSWER_NANO
 
 
 def wish_for(tokens: int, tokens_per_s: float, *, stream: bool) -> str:

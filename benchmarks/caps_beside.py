@@ -47,6 +47,8 @@ LATENCY_MS = 1_000
 PATIENCE_S = 120.0
 WARM_CALLS = 1_000
 SETTLE_S = 1.2
+LARGE = 10_000
+"""So many calls are asked of a slow tool in one scope alone."""
 SCOPES = ("tenant", "session", "end user", NOBODY)
 NOT_LITELLM = "LiteLLM: a call that names no end user is under no end-user budget: not measured"
 ONE_PROCESS = "pydantic-ai: its usage lives in one process, so two nodes are two budgets"
@@ -85,8 +87,9 @@ class Run:
         """The budget of answers of unknown length."""
         rate = wish.tokens_per_s or (720.0 if wish.quick else 240.0)
         self.pace = worlds.Pace(wish.per_s, rate, 3_000 if wish.quick else 8_000)
-        self.prompt = worlds.prompt_for(stage)
-        self.ends = time.monotonic() + (wish.seconds or (50.0 if wish.quick else 560.0))
+        self.short = worlds.prompt_for(stage, worlds.SHORT_TOKENS)
+        self.prompt = worlds.prompt_for(stage, worlds.PROMPT_TOKENS)
+        self.ends = time.monotonic() + (wish.seconds or (50.0 if wish.quick else 580.0))
         stage.new_lines()
 
     def left_s(self) -> float:
@@ -162,8 +165,12 @@ def litellm_cents(run: Run, nodes: int) -> None:
     run.skip(NOT_LITELLM)
     run.skip(tools.NO_DATABASE)
     sizes = [size for size in run.sizes if size >= (1_000 if run.wish.quick else 10 * nodes)]
-    scopes = SCOPES[:1] if run.wish.quick else SCOPES[:3]
-    cells = [Cell(scope, str(size)) for size in sizes for scope in scopes]
+    scopes = SCOPES[:1] if run.wish.quick else SCOPES[: 4 - nodes]
+    cells = [
+        Cell(scope, str(size))
+        for size in sizes
+        for scope in (scopes if size < LARGE else scopes[: 2 - nodes])
+    ]
     with standing(run, "LiteLLM", lambda: LiteLLM(run.stage, place, 1.0, nodes)) as tool:
         if tool is not None:
             knock(run, tool, Cell(tools.FREE, "warm"))
@@ -171,7 +178,7 @@ def litellm_cents(run: Run, nodes: int) -> None:
     if run.wish.quick:
         run.skip("LiteLLM's provider budgets: --quick")
         return
-    cells = [Cell(PROVIDER, str(size)) for size in sizes]
+    cells = [Cell(PROVIDER, str(size)) for size in sizes if size < LARGE]
     with standing(
         run, "LiteLLM", lambda: LiteLLM(run.stage, place, 1.0, nodes, providers=True)
     ) as tool:
@@ -183,7 +190,7 @@ def litellm_cents(run: Run, nodes: int) -> None:
 def knock(run: Run, tool: Tool, cell: Cell) -> None:
     """Some first calls, which load what is loaded late."""
     fleet = Fleet(tool.ports, PATIENCE_S)
-    ask = asking(tool, cell, Wish(run.prompt, 16, simulate=["none; output_tokens=1"] * 20))
+    ask = asking(tool, cell, Wish(run.short, 16, simulate=["none; output_tokens=1"] * 20))
     asyncio.run(fleet.burst(ask, 20, 4, 10.0))
     run.stage.new_lines()
 
@@ -197,7 +204,7 @@ def burst_all(run: Run, tool: Tool, cells: list[Cell], most_s: float) -> None:
             continue
         tool.ready(cell)
         fleet = Fleet(tool.ports, PATIENCE_S)
-        ask = asking(tool, cell, Wish(run.prompt, worlds.ANSWER_TOKENS))
+        ask = asking(tool, cell, Wish(run.short, worlds.ANSWER_TOKENS))
         asyncio.run(fleet.burst(ask, calls, run.wish.sockets, most_s))
         paid = worlds.billed(run.stage)
         time.sleep(SETTLE_S)
@@ -229,7 +236,7 @@ def agents_cents(run: Run) -> None:
         wish = {
             "url": run.stage.provider_url,
             "model": tools.MODEL,
-            "prompt": run.prompt,
+            "prompt": run.short,
             "calls": calls,
             "sockets": run.wish.sockets,
             "max_tokens": worlds.ANSWER_TOKENS,
@@ -265,19 +272,30 @@ def cent_row(name: tuple[str, str, int], calls: int, paid: Sequence[Paid], told:
 
 # -- unknown lengths
 
-WAYS: tuple[tuple[str, bool, dict[str, Any]], ...] = (
+Way = tuple[str, bool, dict[str, Any]]
+"""Tool, whether it streams, its settings."""
+OURS: tuple[Way, ...] = (
     ("Bursar", True, {}),
     ("Bursar", False, {}),
     ("Bursar", True, {"wait": "10s"}),
+)
+THEIRS: tuple[Way, ...] = (
     ("LiteLLM", False, {}),
     ("LiteLLM", False, {"strict": True}),
     ("LiteLLM", True, {}),
 )
-"""Tool, whether it streams, its settings."""
 
 
-def lengths(run: Run) -> None:
-    for name, stream, more in WAYS[:1] if run.wish.quick else WAYS:
+def our_lengths(run: Run) -> None:
+    lengths(run, OURS[:1] if run.wish.quick else OURS)
+
+
+def their_lengths(run: Run) -> None:
+    lengths(run, THEIRS)
+
+
+def lengths(run: Run, ways: Sequence[Way]) -> None:
+    for name, stream, more in ways:
         if not run.wants(name, "lengths"):
             continue
         title = (
@@ -354,8 +372,8 @@ def steps(wish: argparse.Namespace) -> list[Callable[[Run], None]]:
     ours = [partial(bursar_cents, nodes=nodes) for nodes in (1, 2)]
     theirs = [agents_cents, *(partial(litellm_cents, nodes=nodes) for nodes in (1, 2))]
     if wish.quick:
-        return [*ours, lengths, *theirs]
-    return [*ours, *theirs, lengths]
+        return [*ours, our_lengths, *theirs]
+    return [*ours, our_lengths, *theirs, their_lengths]
 
 
 def show_begin(run: Run) -> None:
@@ -363,7 +381,7 @@ def show_begin(run: Run) -> None:
     told = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {told}")
     print(
-        f"seed {wish.seed}; {tools.MODEL}, 1,000 + 1,000 tokens at $2 and $8 per million = $0.01;"
+        f"seed {wish.seed}; {tools.MODEL}, 40 + 1,240 tokens at $2 and $8 per million = $0.01;"
         f" each answer takes {LATENCY_MS:,} ms; {wish.sockets:,} connections"
     )
 

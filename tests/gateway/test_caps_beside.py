@@ -135,7 +135,7 @@ def test_the_same_seed_makes_the_same_world() -> None:
 
 
 def test_a_cent_is_a_cent() -> None:
-    assert worlds.cost_nano(worlds.ANSWER_TOKENS) == worlds.CENT_NANO == CENT
+    assert worlds.cost_nano(worlds.ANSWER_TOKENS, worlds.SHORT_TOKENS) == worlds.CENT_NANO == CENT
 
 
 @pytest.fixture(name="provider")

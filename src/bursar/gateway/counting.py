@@ -7,6 +7,7 @@ killed one held is cleared.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Counting:
         self._settings = settings
         self._home = home
         self._rebuilding: Rebuilding | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._workers = 1
 
     async def begin(self, kit: Kit, workers: int, say: Callable[[str], None]) -> None:
@@ -71,9 +73,13 @@ class Counting:
             await self._abandon(before, kit.purse.now_ms())
 
     async def look(self) -> None:
-        """Once a second."""
-        if self._rebuilding is not None:
-            await self._rebuilding.look()
+        """Once a second. Waits for nothing: the ledger may take its time, and leases go on."""
+        assert self._rebuilding is not None
+        if self._looking is not None:
+            if not self._looking.done():
+                return
+            self._looking.result()
+        self._looking = asyncio.get_running_loop().create_task(self._rebuilding.look())
 
     async def take(self, desk: Desk) -> None:
         """Other settings are in force; their `state` holds from the next start on."""
@@ -83,9 +89,10 @@ class Counting:
             (run_folder(self._home) / WANTED).touch()
             await store.open()
         self._rebuilding.take(desk.caps)
-        await self._rebuilding.look()
 
     async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         store = self.gate.inner
         if isinstance(store, SharedStore | RedisStore):
             await store.close()

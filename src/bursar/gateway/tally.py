@@ -68,7 +68,7 @@ class Counts(msgspec.Struct):
     cap_events: dict[Labels, int] = {}
     """(cap, kind): events that were raised."""
     restarts: dict[Labels, int] = {}
-    """(process,): `keeper` or `worker`."""
+    """(process,): `keeper`, `purse` or `worker`."""
     duration_ms: dict[Labels, list[int]] = {}
     """(provider,) -> counts by bucket, then the sum and the number."""
     first_byte_ms: dict[Labels, list[int]] = {}

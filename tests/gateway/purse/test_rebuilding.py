@@ -23,6 +23,7 @@ from bursar.state.claims import Who
 from bursar.state.memory import Memory
 from bursar.state.terms import Standing
 from tests.gateway.purse.accounts import caps_of, standings
+from tests.gateway.purse.storm import Gang
 from tests.gateway.rig import TENANT, Rig, message_body, running, settings_for, until
 
 SQL = "SELECT call_id, epoch_ms(a.at) AS ms, cost_nano, outcome FROM attempts AS a ORDER BY 2"
@@ -194,3 +195,12 @@ def test_a_cap_that_is_added_counts_what_was_spent_before_it(tmp_path: Path) -> 
         settings["budgets"]["people"]["limit"] = "$0.000001/day"
         rig.write(settings)
         until(lambda: rig.chat("no more", {"x-bursar-user": "ann"}).status == 402, rig.log)
+
+
+def test_only_the_keeper_loads_the_database(rig: Rig) -> None:
+    assert rig.chat("any").status == 200
+    loaded = {
+        role: "duckdb" in Path(f"/proc/{pid}/maps").read_text()
+        for role, pid in Gang(rig).pids.items()
+    }
+    assert loaded == {"keeper": True, "purse": False, "worker 0": False, "worker 1": False}

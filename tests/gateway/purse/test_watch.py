@@ -15,6 +15,7 @@ from bursar.gateway.purse.leaving import begin_watch
 from bursar.gateway.purse.limits import limit_for, places_of, scope_of
 from bursar.gateway.purse.views import SUFFIX, Snapshot, View, found_views, leave_views, seen_in
 from bursar.gateway.purse.watch import MOST, Watch
+from bursar.gateway.tally import Tally
 from bursar.state.claims import account_of
 from bursar.state.memory import Memory
 from bursar.state.terms import Claim, Denial, Standing, StoreLost
@@ -191,3 +192,19 @@ def test_gauges_are_bounded_and_say_a_sum_where_there_are_many() -> None:
     assert shown["budgets.many", ALL] == (MOST_NAMED + 1) / 2
     families = list(cap_families(prometheus(), [*few, *many], 3))
     assert all(len(one.samples) == 3 for one in families)
+
+
+def test_cuts_and_waits_are_counted_by_their_cap(tmp_path: Path) -> None:
+    world = World(tmp_path, CAPS)
+    tally = Tally()
+    watch = world.watches[0] = Watch(lambda: world.now_ms, tally)
+    held = world.hold(NANO // 2, tenant="a", session="s")
+    assert isinstance(held, Held)
+    (index,) = [n for n, one in enumerate(held.drawn.claims) if "tenants/usd/day" in one.account]
+    watch.cut(held.drawn, index)
+    watch.cut(held.drawn, None)
+    watch.waited(held.drawn.marks[index], 1_200)
+    asyncio.run(watch.look(world.store, {}))
+    assert _views(world)["budgets.tenants/usd/day|tenant=a"].cuts == 1
+    assert tally.counts.cap_cuts == {("budgets.tenants",): 1, ("away",): 1}
+    assert tally.counts.cap_wait_ms["budgets.tenants",][-2:] == [1_200, 1]

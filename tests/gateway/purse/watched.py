@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from msgspec import convert
+
 from bursar.gateway.purse.events import Event, EventLog
 from bursar.gateway.purse.watch import Watch
 from bursar.gateway.settings.caps_compiling import rules_of
@@ -56,7 +58,7 @@ class World:
     def hold(self, hold_nano: int, worker: int = 0, **tags: str) -> Held | Denial:
         """Ask for a call; its refusal is noted."""
         self._count += 1
-        drawn = claims_of(self.caps, Who(Tags(**tags)), hold_nano, 100, self.now_ms)
+        drawn = claims_of(self.caps, Who(convert(tags, Tags)), hold_nano, 100, self.now_ms)
         ask = Ask(f"{self._count}.0", self.now_ms, LEASE_MS, drawn.claims, drawn.rates)
         denial = asyncio.run(self.store.reserve(ask))
         if denial is not None:

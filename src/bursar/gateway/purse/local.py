@@ -94,11 +94,13 @@ class LocalShare:
     async def pay(self, store: Store) -> None:
         """Tell the store what it has missed. Raises StoreLost while it is still away."""
         while self._owed:
-            ask, amounts = self._owed[0]
+            owed = self._owed[0]
+            ask, amounts = owed
             # Also what it had heard of: it may have lost its counts since.
             await store.restore(ask)
             if amounts is None:
                 await store.void(ask.key, self._now_ms())
             else:
                 await store.settle(ask.key, amounts, self._now_ms())
-            self._owed.popleft()
+            if self._owed and self._owed[0] is owed:  # not dropped at the bound meanwhile
+                self._owed.popleft()

@@ -77,6 +77,8 @@ class Rebuilding:
         self._node = node
         self._say = say
         self._caps: Caps = _NO_CAPS
+        self._next: Caps | None = None
+        """Of the next look."""
         self._wanted_ms: int | None = None
         """Since when `_caps` wait for their beginning to be agreed on."""
         self._late: list[Late] = []
@@ -107,19 +109,23 @@ class Rebuilding:
         await self._know_lengths()
 
     def take(self, caps: Caps) -> None:
-        """Other caps, from a reload."""
-        self._caps = caps
-        if groups_of(caps).keys() <= self._told or not caps.rules:
-            self._wanted_ms = None
+        """Other caps, from a reload. Those that count nothing new are in force at once."""
+        if self._wanted_ms is None and groups_of(caps).keys() <= self._told:
+            self._caps = caps
             self._force.take(caps)
-        elif self._wanted_ms is None:
-            self._wanted_ms = self._purse.now_ms()
+        else:
+            self._next = caps
 
     async def look(self) -> None:
         """Once a second."""
-        if not self._caps.rules:
-            return
         now_ms = self._purse.now_ms()
+        if self._next is not None:
+            self._caps, self._next = self._next, None
+            self._wanted_ms = self._wanted_ms or now_ms
+        if not self._caps.rules:
+            self._wanted_ms = None
+            self._force.take(self._caps)
+            return
         try:
             if self._is_half or not await self._gate.inner.is_whole():
                 await self._rebuild(now_ms)

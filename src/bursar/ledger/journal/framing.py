@@ -27,6 +27,8 @@ class Framer:
 
     def __init__(self, home: Path, node: str, rules: Rules, tally: Tally) -> None:
         self.frames: list[bytes] = []
+        self.made = 0
+        """Frames so far, written or not."""
         self.waiting_bytes = 0
         """Bytes that are framed and not yet written; whoever writes them takes them off."""
         self._home = home
@@ -57,6 +59,7 @@ class Framer:
         segment = self._segment or self._next_segment()
         framed = frame(encode(record), segment.seed)
         self.frames.append(framed)
+        self.made += 1
         self.waiting_bytes += len(framed)
 
     def take(self) -> tuple[Segment, bytes]:

@@ -114,16 +114,20 @@ class Segment:
 class Group:
     """Frames that are written, and made durable, together."""
 
-    __slots__ = ("ends", "last", "raw", "segment", "sync", "sync_s", "written", "written_bytes")
+    __slots__ = (
+        *("ends", "last", "raw", "segment", "sync", "sync_s", "upto", "written", "written_bytes"),
+    )
 
     def __init__(
-        self, segment: Segment, raw: bytes, ends: list[End], *, sync: bool, last: bool
+        self, segment: Segment, raw: bytes, ends: list[End], *, upto: int, sync: bool, last: bool
     ) -> None:
         self.segment = segment
         self.raw = raw
         self.ends = ends
         self.sync = sync
         self.last = last
+        self.upto = upto
+        """How many frames had been made when these were taken."""
         """The segment is closed behind them."""
         self.written_bytes = 0
         self.written = False

@@ -65,6 +65,8 @@ class Writer:
         self._lost = 0
         self._waiters: list[asyncio.Future[None]] = []
         """Calls that wait for room."""
+        self._through = 0
+        """Frames that are in the file."""
         self._watchers: list[asyncio.Future[None]] = []
         """Calls that wait until their beginning is written."""
 
@@ -129,11 +131,12 @@ class Writer:
 
         From then on a call leaves a trace even if this process is killed while it is under way.
         """
-        while self._framer.frames and self.trouble is None:
+        mark = self._framer.made
+        while self._through < mark and self.trouble is None:
             if self._group is None:
                 self._hand_over(self._grouped([], early=True))
             if self._group is None:
-                return
+                continue
             waiter = self._here().create_future()
             self._watchers.append(waiter)
             await waiter
@@ -236,13 +239,15 @@ class Writer:
         """All frames that wait. `early`: the ends among them wait on, for a sync of their own."""
         rules, now_s = self.rules, self._here().time()
         segment, raw = self._framer.take()
+        upto = self._framer.made
         if early:
-            return Group(segment, raw, ends, sync=False, last=False)
+            return Group(segment, raw, ends, upto=upto, sync=False, last=False)
         sync = bool(ends)
         if rules.sync == "interval":
             sync = now_s - self._synced_s >= rules.interval_s
             self._synced_s = now_s if sync else self._synced_s
-        return Group(segment, raw, ends, sync=sync, last=self._framer.turns_over(now_s))
+        last = self._framer.turns_over(now_s)
+        return Group(segment, raw, ends, upto=upto, sync=sync, last=last)
 
     def _hand_over(self, group: Group) -> None:
         self._group = group
@@ -256,6 +261,7 @@ class Writer:
             self._failed(group, bad)
             return
         self._group = None
+        self._through = group.upto
         if group.ends:
             self._crowd = len(group.ends)
         self._wake_watchers()
@@ -326,7 +332,7 @@ class Writer:
             if call.key not in self._unwritten:
                 self._add_begun(call)
         segment, raw = self._framer.take()
-        return Group(segment, raw, ends, sync=True, last=False)
+        return Group(segment, raw, ends, upto=self._framer.made, sync=True, last=False)
 
     def _give_up(self) -> None:
         """Ends that have waited long enough fail; their records stay, and are tried again."""
