@@ -26,6 +26,7 @@ CAPS: dict[str, Any] = {
         "people": {"limit": "$0.01", "every": "day", "each": "user", "unknown": "pass"},
         "strangers": {"limit": "$0.01", "every": "day", "where": {"tags": {"team": "strangers"}}}
         | {"each": "user"},
+        "thrice": {"limit": "3 calls", "every": "day", "where": {"tags": {"team": "thrice"}}},
         "counted": {"limit": "3 calls", "every": "day", "where": {"tags": {"team": "counted"}}},
         "words": {"limit": "4k tokens", "every": "24h", "where": {"tags": {"team": "words"}}},
     },
@@ -122,8 +123,8 @@ def test_people_without_a_name_share_one_account(rig: Rig) -> None:
 def test_nothing_is_held_when_all_is_over(rig: Rig) -> None:
     """Three calls fit, one after the other, and one that leaves gives its place back."""
     for number in range(3):
-        assert rig.chat(f"counted {number}", _as("counted")).status == 200
-    refused = rig.chat("counted 4", _as("counted"))
+        assert rig.chat(f"counted {number}", _as("thrice")).status == 200
+    refused = rig.chat("counted 4", _as("thrice"))
     assert refused.status == 402
     assert refused.header("x-should-retry") == "false"
     assert refused.json()["error"]["code"] == "budget_exceeded"
@@ -233,7 +234,7 @@ def _refusals(rig: Rig) -> float:
 def test_a_budget_stop_is_an_error_that_no_client_tries_again(
     rig: Rig, call: Callable[..., None]
 ) -> None:
-    for n in range(3):
+    for n in range(4):
         rig.chat(f"fill {n}", _as("counted"))
     until(lambda: _refusals(rig) > 0, rig.log)
     before = _refusals(rig)

@@ -30,7 +30,7 @@ from bursar.gateway.supervisor import run_folder
 from bursar.ledger.journal.ids import KEY_MARK
 from bursar.ledger.journal.writer import Writer
 from bursar.state.redis import RedisStore
-from bursar.state.terms import Store, StoreLost
+from bursar.state.terms import Store
 
 PATIENCE_S = 10.0
 """How long a worker waits for the ledger before it takes clients in with its gate shut."""
@@ -68,9 +68,8 @@ class Counting:
         store = self.gate.inner
         if isinstance(store, SharedStore) and has_caps(self._settings):
             await store.open()
+        found.before = "" if before == self.owner else before
         await found.begin(caps, PATIENCE_S)
-        if before and before != self.owner and caps.rules:
-            await self._abandon(before, kit.purse.now_ms())
 
     async def look(self) -> None:
         """Once a second. Waits for nothing: the ledger may take its time, and leases go on."""
@@ -113,12 +112,6 @@ class Counting:
         spare.write_text(self.owner, encoding="utf-8")
         spare.replace(place)
         return before
-
-    async def _abandon(self, before: str, at_ms: int) -> None:
-        try:
-            await self.gate.inner.abandon(before, at_ms)
-        except StoreLost:
-            return
 
     def _is_gone(self, owner: str) -> bool:
         """Whether that worker has ended for sure: another one has its place by now."""

@@ -100,6 +100,19 @@ def attempts_sql(call_ids: Sequence[int]) -> tuple[str, list[object]]:
     return sql, [list(call_ids)]
 
 
+def ended_sql(scopes: Sequence[str], incarnation: int, since_ms: int) -> tuple[str, list[object]]:
+    """Rows of (value of each scope..., call id, n, begun ms, nanodollars, tokens): the calls of one
+    worker's life (in their ids) that ended since a moment."""
+    named = [scope_sql(one) for one in scopes]
+    sql = (
+        f"{CALLS} SELECT {', '.join([*named, 'a.call_id', 'a.n', 'a.at_ms'])},"
+        " coalesce(a.counts_nano, 0), coalesce(a.counts_tokens, 0) FROM calls AS a"
+        " WHERE (a.call_id >> 12) & 1023 = ? AND a.at_ms + coalesce(a.total_ms, 0) >= ?"
+        f" ORDER BY a.call_id DESC LIMIT {MOST_DONE}"
+    )
+    return sql, [incarnation, since_ms]
+
+
 def done_sql(now_ms: int) -> tuple[str, list[object]]:
     """Rows of (call id, n): attempts that began within the last day, the latest to end first."""
     sql = (

@@ -43,6 +43,11 @@ def groups_of(caps: Caps) -> dict[str, Window]:
     }
 
 
+def words_of(caps: Caps) -> list[str]:
+    """All scopes that caps look at, as the ledger's questions call them."""
+    return [WORDS.get(one, one) for one in caps.scopes]
+
+
 def group_of(rule: Rule, limit: Limit) -> str:
     """The beginning of a limit's accounts, and their scopes."""
     return f"{rule.title}/{limit.unit}/{window_name(limit.window)}|{'|'.join(rule.each)}"
@@ -53,7 +58,7 @@ def parts_of(
 ) -> tuple[Part, ...]:
     """What to ask, at a moment. `before_ms`: only of calls from before it; 0: of all."""
     known = groups_of(caps)
-    scopes = [WORDS.get(one, one) for one in caps.scopes]
+    scopes = words_of(caps)
     parts: list[Part] = []
     for window in dict.fromkeys(known[one] for one in groups if one in known):
         here = place(window, at_ms)

@@ -19,6 +19,7 @@ from bursar.gateway.purse.accounting import carried_of, groups_of, parts_of
 from bursar.gateway.purse.books import Books, Question
 from bursar.gateway.purse.clearing import Clearing
 from bursar.gateway.purse.force import InForce
+from bursar.gateway.purse.inheriting import Estate, inherit
 from bursar.gateway.purse.opening import Gate
 from bursar.gateway.purse.purse import Purse
 from bursar.ledger.counting import done_sql, lengths_sql
@@ -69,6 +70,8 @@ class Rebuilding:
         self._force = force
         self.live: Callable[[], Collection[object]] = tuple
         """Calls under way."""
+        self.before = ""
+        """The worker whose place this one has taken, until what it owed is told."""
         self.clearing: Clearing | None = None
         """Of the one worker that looks after suspects."""
         self._purse = purse
@@ -136,6 +139,8 @@ class Rebuilding:
                 await self._agree(now_ms)
             await self._tell_late(now_ms)
             self._open_gate(now_ms)
+            if self.before and not self._gate.shut:
+                await self._inherit(now_ms)
             if self.clearing is not None and not self._gate.shut:
                 await self.clearing.look(self._gate, self._is_mine, now_ms)
         except StoreLost:
@@ -260,6 +265,12 @@ class Rebuilding:
         if self._wanted_ms is not None and now_ms - self._wanted_ms > AGREE_MS:
             self._gate.shut = LOOKING_UP
             self._force.take(self._caps)
+
+    async def _inherit(self, now_ms: int) -> None:
+        begins = await self._begins(list(groups_of(self._caps)))
+        estate = Estate(owner=self.before, caps=self._caps, begins=begins)
+        await inherit(self._gate.inner, self._books, estate, now_ms)
+        self.before = ""
 
     # -- lengths of answers
 

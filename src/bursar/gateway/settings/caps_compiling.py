@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bursar.gateway.settings.amounts import Amounts, Every, Words
 from bursar.gateway.settings.caps import Budget, Concurrency, Raise, RateRule, Task, Where
 from bursar.gateway.settings.caps_checking import fitting
@@ -105,7 +107,8 @@ def window_of(every: Every, timezone: str) -> Window:
     """A window as the state layer knows it. Spans do not depend on a time zone."""
     if every.span_s:
         return Window("rolling", every.span_s)
-    return NEVER if every == NEVER.unit else Window(every, 0, timezone)  # type: ignore[arg-type]
+    unit: Any = str(every)
+    return NEVER if unit == NEVER.unit else Window(unit, 0, timezone)
 
 
 def _task(name: str, one: Task) -> Rule:
