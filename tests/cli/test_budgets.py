@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def snapshot(home: Path, *views: View, age_s: int = 0) -> None:
     os.utime(place, (at_s, at_s))
 
 
-def view(tenant: str, **more: int) -> View:
+def view(tenant: str, **more: Any) -> View:
     return View(
         account=f"budgets.tenants/usd/month|tenant={tenant}",
         cap="budgets.tenants",

@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -146,7 +147,7 @@ def test_a_rolling_window_is_told_once_within_its_length(tmp_path: Path) -> None
 
 def test_a_task_that_reaches_a_ceiling_says_what_it_spent(tmp_path: Path) -> None:
     world = World(tmp_path, "tasks: {agents: {dollars: $1, steps: 9, wall: 10m}}")
-    one = {"session": "s", "tenant": "a"}
+    one: dict[str, Any] = {"session": "s", "tenant": "a"}
     world.spend(NANO * 9 // 10, **one)
     world.now_ms += 60_000
     assert isinstance(world.hold(NANO, **one), Denial)
