@@ -134,9 +134,16 @@ def test_after_200_kills_the_same(tmp_path: Path, seed: int) -> None:
         _check(rig, clients, _settings(rig.sim))
 
 
-@pytest.mark.parametrize("keeps", ["no", "yes"])
-def test_redis_is_killed_and_comes_back(tmp_path: Path, keeps: str) -> None:
-    """With nothing that it had counted, or with all of it."""
+@pytest.mark.parametrize(
+    ("keeps", "later_s"),
+    [
+        ("yes", 1.5),
+        ("no", 0.3),
+        *(pytest.param("no", 0.1 * n, marks=pytest.mark.slow) for n in (1, 6, 9, 12, 15, 18)),
+    ],
+)
+def test_redis_is_killed_and_comes_back(tmp_path: Path, keeps: str, later_s: float) -> None:
+    """With nothing that it had counted, or with all of it; a worker dies while it is told."""
     with a_server("--save", "", "--appendonly", keeps, "--appendfsync", "always") as server:
 
         def counted(sim: Simulator) -> dict[str, Any]:
@@ -149,7 +156,7 @@ def test_redis_is_killed_and_comes_back(tmp_path: Path, keeps: str) -> None:
             server.kill()
             time.sleep(0.7)
             server.start()
-            time.sleep(1.5)
+            time.sleep(later_s)
             gang.kill("worker 1")
             time.sleep(2.5)
             clients.end()
