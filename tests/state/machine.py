@@ -251,7 +251,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._deliver(self._one(sent[-3:] if recent else sent, pick))
 
     @rule(
-        by_ms=st.sampled_from((1, 400, 1_000, 5_000, 20_000, 61_000, 600_000, 3_700_000)),
+        by_ms=st.sampled_from((1, 400, 5_000, 20_000, 45_000, 61_000, 600_000, 2_700_000, 3_700_000)),
         sweeps=st.booleans(),
     )
     def tick(self, by_ms: int, sweeps: bool) -> None:
@@ -276,12 +276,18 @@ class StoreMachine(RuleBasedStateMachine):
             self.limits[tenant, kind.name] = max(0, limit + by)
 
     @precondition(lambda self: len(self.world.attempts) > 8 and not self.world.nodes)
-    @rule(telling=st.sampled_from((NODES, NODES, NODES[:1], NODES[1:], ())))
-    def wipe(self, telling: tuple[str, ...]) -> None:
-        """The store loses everything; some tell it again at once, some later."""
+    @rule(
+        telling=st.sampled_from((NODES, NODES, NODES[:1], NODES[1:], ())),
+        picks=st.lists(st.integers(0, 10**6), max_size=4),
+    )
+    def wipe(self, telling: tuple[str, ...], picks: list[int]) -> None:
+        """The store loses everything; some tell it again at once, some later. Then steps of
+        before come a second time."""
         self._new_store(NODES)
         for node in telling:
             self.rebuild(node)
+        for pick in picks:
+            self.deliver_again(pick, False)
 
     @precondition(lambda self: self.world.nodes)
     @rule(node=st.sampled_from(NODES))

@@ -24,7 +24,7 @@ from bursar.state.terms import Ask, Carried, Claim, Denial, Settled, Standing
 from state.machine import Broken, Subject, machine_of
 
 LIMITS = settings(
-    max_examples=2_000,
+    max_examples=6_000,
     stateful_step_count=50,
     deadline=None,
     derandomize=True,
