@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -70,4 +70,88 @@ def clinic_turns(folder: Path, most: int = 100) -> Iterator[list[Turn]]:
             turns.append(Turn(at_ms, call, sum(one.tokens or 0 for one in answer)))
             blocks += answer
             at_ms += SPEECH_MS
+        yield turns
+
+
+STEP_MS = 3_000
+"""Between the prompts of an agent that works alone."""
+AIRLINE_TOOLS = tuple(
+    Block(role=Role.TOOL_SPEC, kind=Kind.TOOLS, digest=10 + n, tokens=130, name=f"airline_{n}")
+    for n in range(14)
+)
+"""The runs do not hold their tools: fourteen, and some 1,800 tokens, as the benchmark has them."""
+
+
+class Asked(NamedTuple):
+    """Whom a conversation is played with."""
+
+    dialect: str
+    provider: str
+    model: str
+
+
+def _turn(asked: Asked, key: str, blocks: tuple[Block, ...], at_ms: int, route: str) -> Turn:
+    call = Call(
+        key=f"{key}.{len(blocks)}",
+        dialect=asked.dialect,
+        provider=asked.provider,
+        model=asked.model,
+        blocks=blocks,
+        tags=Tags(session=key, route=route),
+    )
+    return Turn(at_ms, call)
+
+
+def airline_turns(path: Path, asked: Asked) -> Iterator[list[Turn]]:
+    """tau-bench: a customer and an agent with tools, one conversation after the other. Texts are
+    kept with the blocks."""
+    at_ms = 1_786_000_000_000
+    for n, case in enumerate(json.loads(path.read_bytes())):
+        blocks: tuple[Block, ...] = AIRLINE_TOOLS
+        names: dict[str, str] = {}
+        turns: list[Turn] = []
+        for message in case["traj"]:
+            if message["role"] == "assistant":
+                turns.append(_turn(asked, f"airline.{n}", blocks, at_ms, "airline"))
+            at_ms += SPEECH_MS if message["role"] == "user" else STEP_MS
+            blocks += message_blocks(message, names, capture=True).blocks
+        yield turns
+
+
+def miniswe_turns(folder: Path, asked: Asked) -> Iterator[list[Turn]]:
+    """mini-swe-agent: its prompts are kept as what was said to the model, in one text that only
+    grows; what the model said in between stands in the answers."""
+    at_ms = 1_786_000_000_000
+    for path in sorted(folder.glob("*.jsonl")):
+        lines: list[dict[str, Any]] = list(map(json.loads, path.read_text().splitlines()))
+        lines.sort(key=lambda one: len(one["input"]))
+        blocks: tuple[Block, ...] = ()
+        turns: list[Turn] = []
+        before = ""
+        for line in lines:
+            assert line["input"].startswith(before)
+            heard = line["input"][len(before) :]
+            blocks += message_blocks({"role": "user", "content": heard}, {}, capture=True).blocks
+            turns.append(_turn(asked, path.stem, blocks, at_ms, "miniswe"))
+            said = message_blocks({"role": "assistant", "content": line["output"]}, {})
+            blocks += said.blocks
+            before = line["input"]
+            at_ms += STEP_MS
+        yield turns
+
+
+def swe_turns(folder: Path, asked: Asked) -> Iterator[list[Turn]]:
+    """SWE-agent's demonstrations: with tools of the wire, or with a shell in the text."""
+    at_ms = 1_786_000_000_000
+    for path in sorted(folder.rglob("*.traj")):
+        told: dict[str, Any] = json.loads(path.read_bytes())
+        blocks: tuple[Block, ...] = ()
+        names: dict[str, str] = {}
+        turns: list[Turn] = []
+        key = str(path.relative_to(folder))
+        for message in told["history"]:
+            if message["role"] == "assistant" and blocks:
+                turns.append(_turn(asked, key, blocks, at_ms, "swe"))
+                at_ms += STEP_MS
+            blocks += message_blocks(message, names, capture=True).blocks
         yield turns

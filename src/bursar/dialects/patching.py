@@ -22,6 +22,13 @@ LIMIT_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """Where each dialect keeps the bound of the answer; the last is written where none is there."""
 
+EFFORT_FIELDS: dict[str, tuple[str, ...]] = {
+    "openai_chat": ("reasoning_effort",),
+    "openai_responses": ("reasoning", "effort"),
+    "anthropic_messages": ("output_config", "effort"),
+}
+"""Where each dialect keeps the reasoning effort."""
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -54,6 +61,12 @@ def limited(body: bytes, dialect: str, most_tokens: int, asked: int | None) -> b
     fields = _fields(body)
     held = [path for path in places if _holds(fields, path)] or [places[-1]]
     return with_fields(body, dict.fromkeys(held, most_tokens))
+
+
+def with_effort(body: bytes, dialect: str, effort: str) -> bytes | None:
+    """The body with that reasoning effort; None: this dialect has no place for one."""
+    place = EFFORT_FIELDS.get(dialect)
+    return None if place is None else with_fields(body, {place: effort})
 
 
 def _holds(fields: Mapping[str, msgspec.Raw], path: tuple[str, ...]) -> bool:

@@ -26,6 +26,8 @@ from bursar.model.errors import BadInput
 Json = Any
 Slot = tuple[str, int]
 """Field of a message and place in it; -1: the field as a whole."""
+ITEM = "item"
+"""Stands for the field where a message is one part itself, as the items of Responses are."""
 
 CONTROL = "cache_control"
 CONTROLLED = frozenset({"anthropic_messages", "bedrock_invoke"})
@@ -62,11 +64,14 @@ def rewritten(body: bytes, dialect: str, before: Sequence[Block], after: Sequenc
     """
     if after is before:
         return body
-    changed = {
-        path: changes
-        for path, changes in _changes(before, after)
-        if any(one is not SAME for one in changes)
-    }
+    if len(before) == len(after):
+        changed = _replaced(before, after)
+    else:
+        changed = {
+            path: changes
+            for path, changes in _changes(before, after)
+            if any(one is not SAME for one in changes)
+        }
     if not changed:
         return body
     fields: dict[str, bytes | msgspec.Raw] = dict(_fields(body))
@@ -81,6 +86,20 @@ def rewritten(body: bytes, dialect: str, before: Sequence[Block], after: Sequenc
             fields[name] = written
     pieces = [_encode(name) + b":" + bytes(raw) for name, raw in fields.items()]
     return b"{" + b",".join(pieces) + b"}"
+
+
+def _replaced(before: Sequence[Block], after: Sequence[Block]) -> dict[str, list[Change]]:
+    """The same where no block is missing, which is so for marks: few blocks are looked at."""
+    places = {
+        _path(old)
+        for old, new in zip(before, after, strict=True)
+        if old is not new and _change(old, new) is not SAME
+    }
+    found: dict[str, list[Change]] = {path: [] for path in places}
+    for old, new in zip(before, after, strict=True) if places else ():
+        if old.path in places:
+            found[old.path].append(_change(old, new))
+    return found
 
 
 def _changes(before: Sequence[Block], after: Sequence[Block]) -> Iterator[tuple[str, list[Change]]]:
@@ -166,6 +185,9 @@ def _message(message: Json, changes: Sequence[Change], dialect: str) -> Json:
     slots = _slots(found)
     if len(slots) != len(changes):
         raise BadInput("a message does not hold the blocks that were read", mend="report this body")
+    if slots and slots[0][0] == ITEM:
+        text = changes[0].text
+        return found if text is None else _with_text(found, text)
     of_content = [
         (place, change)
         for (name, place), change in zip(slots, changes, strict=True)
@@ -251,6 +273,10 @@ def _with_text(part: Json, text: str) -> Json:
 def _slots(message: Mapping[str, Json]) -> list[Slot]:
     """Where each block of a message stands in it."""
     content = message.get("content")
+    if isinstance(content, str) and content and len(message) == 2 and "role" in message:
+        return [("content", 0)]
+    if content is None and "role" not in message:
+        return [(ITEM, 0)] * len(message_blocks(message, {}).blocks)
     uses = [("tool_calls", n) for n in range(len(as_list(message.get("tool_calls"))))]
     whole = len(message_blocks(message, {}).blocks) - len(uses)
     if isinstance(content, str) or message.get("role") == "tool":

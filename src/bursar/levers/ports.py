@@ -10,8 +10,10 @@ runs the same live and in replay. A lever that fails passes the call on as it wa
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from bursar.dialects.showing import Shown
+from bursar.model.block import Block
 from bursar.model.call import Call
 from bursar.model.entry import Answer, Attempt, Decision
 from bursar.model.errors import BursarError
@@ -40,6 +42,22 @@ class Ports(Protocol):
     async def send(self, call: Call) -> Answer:
         """Ask a provider. The attempt is recorded, whatever becomes of it."""
         ...
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A world that can also show what blocks say: one that holds the body. Not every world can."""
+
+    def shown(self, block: Block) -> Shown | None:
+        """The text and form of a block of the call as it was asked. None: not to be found."""
+        ...
+
+
+def shown(ports: Ports, block: Block) -> Shown | None:
+    """What a block says, where the block or the world knows."""
+    if block.body is not None:
+        return Shown(block.body)
+    return ports.shown(block) if isinstance(ports, Showing) else None
 
 
 Next = Callable[[Call], Awaitable[Answer]]

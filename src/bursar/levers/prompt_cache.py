@@ -136,23 +136,23 @@ class Marker:
 
     async def lever(self, call: Call, ports: Ports, then: Next) -> Answer:
         """Mark, send, and look what the provider reports."""
-        marked = self._marked(call, ports)
-        if marked is call:
+        worth = self._worth(call)
+        marked = self._marked(call, ports, worth)
+        if marked is call or worth is None:
             return await then(call)
         before = len(ports.attempts)
         answer = await then(marked)
         for attempt in ports.attempts[before:]:
-            self._look(call, attempt)
+            self._look(call, attempt, worth)
         return answer
 
-    def _marked(self, call: Call, ports: Ports) -> Call:
+    def _marked(self, call: Call, ports: Ports, worth: Worth | None) -> Call:
         blocks = call.blocks
         rule = self._rules.rule(call.provider or "", call.model or "")
         if not blocks or rule is None or rule.way is not Way.MARKS:
             return call
-        if any(block.mark is not Mark.NONE for block in blocks):
+        if [block for block in blocks if block.mark is not Mark.NONE]:
             return self._passed(call, ports, "the call has marks of its own")
-        worth = self._worth(call)
         if worth is None:
             return self._passed(call, ports, "the model has no price for its cache")
         at_ms = ports.now_ms
@@ -171,9 +171,9 @@ class Marker:
         names = {place.block: place.name for place in places}
         told = ", ".join(f"{names.get(at, 'held')} {LIVES[m]}" for at, m in sorted(marks.items()))
         ports.note(Decision(lever=NAME, verdict=REWROTE, why=f"marks: {told}"))
-        marked = tuple(
-            Piece(one.prefix, one.tokens, marks.get(at, Mark.NONE)) for at, one in enumerate(pieces)
-        )
+        marked = list(pieces)
+        for at, mark in marks.items():
+            marked[at] = pieces[at]._replace(mark=mark)
         self._held.take(bill(self._held, marked, rule, at_ms))
         return msgspec.structs.replace(call, blocks=tuple(written))
 
@@ -286,10 +286,10 @@ class Marker:
             found = self._stakes[key] = Stake(most, most)
         return found
 
-    def _look(self, call: Call, attempt: Attempt) -> None:
+    def _look(self, call: Call, attempt: Attempt, worth: Worth) -> None:
         """Book what the provider reports of reads and writes."""
-        usage, worth = attempt.usage, self._worth(call)
-        if usage is None or worth is None:
+        usage = attempt.usage
+        if usage is None:
             return
         earned = usage.cache_read * (1.0 - worth.read)
         earned -= usage.cache_write_5m * (worth.write_5m - 1.0)
