@@ -84,6 +84,10 @@ class Fleet:
         self._patience_s = patience_s
         self._now = 0
 
+    def by_status(self) -> dict[str, int]:
+        """How many answers had each; 0: no whole answer came."""
+        return {str(status): count for status, count in sorted(self.statuses.items())}
+
     async def burst(self, ask: Ask, calls: int, sockets: int, seconds: float) -> None:
         """All calls; none begins after so many seconds."""
         count = min(calls, sockets)

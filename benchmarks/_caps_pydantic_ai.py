@@ -27,7 +27,7 @@ async def run(wish: dict) -> dict:
     agent = Agent(model, model_settings={"max_tokens": wish["max_tokens"]})
     usage = RunUsage()
     limits = UsageLimits(cost_limit=Decimal(wish["budget"]), request_limit=None)
-    found = {"sent": 0, "answered": 0, "refused": 0, "failed": 0, "most": 0}
+    found: dict = {"sent": 0, "answered": 0, "refused": 0, "failed": 0, "most": 0}
     numbers = iter(range(wish["calls"]))
     now, ends = 0, time.monotonic() + wish["seconds"]
 

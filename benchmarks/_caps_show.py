@@ -24,6 +24,7 @@ def cent_line(row: Row) -> str:
         f"{row['broken']:>7,}{row['spent_nano'] / NANO:>10.4f}{row['times']:>9.4f}"
         f"{row['over_nano'] / NANO:>10.4f}  {row['own']}"
         + (f"  ({row['odd']} answers shortened)" if row["odd"] else "")
+        + (f"  {row['statuses']}" if row["broken"] and "statuses" in row else "")
     )
 
 

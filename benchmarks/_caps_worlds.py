@@ -2,7 +2,8 @@
 
 Prices: gpt-4.1 at $2 and $8 per million tokens, in all three price tables. A prompt of 40 tokens
 and an answer of 1,240 cost $0.00008 + $0.00992, exactly a cent; who reserves cannot be far off, so
-nothing but counting decides. Where lengths are unknown the prompt has 1,000 tokens.
+nothing but counting decides. Where lengths are unknown the prompt has 1,000 tokens, of which a
+system prompt that all calls share has about 900; or none is shared.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from urllib.request import Request, urlopen
 
 from _caps_stage import Stage, Trouble
 from _caps_sums import Paid, Wanted
-from _caps_tools import MODEL
+from _caps_tools import MODEL, messages_of
 
 SHORT_TOKENS, ANSWER_TOKENS = 40, 1_240
-PROMPT_TOKENS = 1_000
+PROMPT_TOKENS, SYSTEM_WORDS = 1_000, 880
 PROMPT_NANO, ANSWER_NANO = 2_000, 8_000
 """Of one token."""
 CENT_NANO = 10_000_000
@@ -47,20 +48,24 @@ class World(NamedTuple):
     simulate: list[str]
 
 
-def prompt_for(stage: Stage, tokens: int) -> str:
-    """A prompt of exactly so many tokens, as the provider counts and bills them."""
+def system_prompt() -> str:
+    return " ".join(random.Random(20261123).choices(WORDS, k=SYSTEM_WORDS))
+
+
+def prompt_for(stage: Stage, tokens: int, system: str = "") -> str:
+    """A prompt with which a call has exactly so many tokens, as the provider counts and bills."""
     rng = random.Random(20261122)
     words = rng.choices(WORDS, k=2 * tokens)
     low, high = 1, len(words)
     while low < high:
         middle = (low + high + 1) // 2
-        if _counted(stage, _text(words[:middle])) <= tokens:
+        if _counted(stage, _text(words[:middle]), system) <= tokens:
             low = middle
         else:
             high = middle - 1
     text = _text(words[:low])
     for _ in range(40):
-        if _counted(stage, text) == tokens:
+        if _counted(stage, text, system) == tokens:
             return text
         text += "."
     raise Trouble(f"no prompt of exactly {tokens:,} tokens was found")
@@ -70,10 +75,10 @@ def _text(words: Sequence[str]) -> str:
     return f"(000000) {' '.join(words)}"
 
 
-def _counted(stage: Stage, text: str) -> int:
+def _counted(stage: Stage, text: str, system: str) -> int:
     body = {
         "model": MODEL,
-        "messages": [{"role": "user", "content": text}],
+        "messages": messages_of(text, system),
         "max_tokens": 16,
     }
     headers = {"content-type": "application/json", "x-simulate": "none; output_tokens=1"}

@@ -8,8 +8,9 @@ said. A simulated provider answers and writes the invoice, the only source of wh
 each tool believes of itself stands beside it.
 
 *A cent each*: a budget of $1.00 and N calls at once that cost exactly $0.01 each, for several
-scopes, on one node and on two that share a Redis. *Unknown lengths*: max_tokens=16000, answers of
-about 800 tokens in the mean (lognormal, seeded), arriving by chance; a budget of $5.00.
+scopes, on one node and on two that start together and share a Redis. *Unknown lengths*, Bursar
+alone: max_tokens=16000, answers of about 800 tokens in the mean (lognormal, seeded), arriving by
+chance; a budget of $5.00; prompts of 1,000 tokens that share their system prompt, or nothing.
 `_caps_sums.py` says what is counted. Exit code 1: Bursar let a budget be exceeded.
 """
 
@@ -18,41 +19,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import _caps_tools as tools
 import _caps_worlds as worlds
 from _caps_client import Fleet
-from _caps_show import CENT_HEAD, LENGTH_HEAD, cent_line, length_line, versions_of
-from _caps_stage import Stage, Trouble
-from _caps_sums import NANO, Paid, broken, of_a_burst, refused, summed
+from _caps_lengths import lengths
+from _caps_run import BUDGET, BUDGET_NANO, PATIENCE_S, SETTLE_S, Row, Run, standing
+from _caps_show import versions_of
+from _caps_stage import Stage
+from _caps_sums import Paid, broken, of_a_burst, refused
 from _caps_tools import NOBODY, PROVIDER, Bursar, Cell, LiteLLM, Tool, Wish, asking
 
-import bursar
-
-BUDGET, BUDGET_NANO = "$1", 1 * NANO
 LATENCY_MS = 1_000
-PATIENCE_S = 120.0
-WARM_CALLS = 1_000
-SETTLE_S = 1.2
 LARGE = 10_000
 """So many calls are asked of a slow tool in one scope alone."""
-SCOPES = ("tenant", "session", "end user", NOBODY)
+SCOPES = ("tenant", "session", "end user", NOBODY, PROVIDER)
 NOT_LITELLM = "LiteLLM: a call that names no end user is under no end-user budget: not measured"
 ONE_PROCESS = "pydantic-ai: its usage lives in one process, so two nodes are two budgets"
-Row = dict[str, Any]
 
 
 def options() -> argparse.Namespace:
@@ -71,70 +63,6 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Run:
-    """One run of the script: its rows, what was skipped, and the time that is left."""
-
-    def __init__(self, wish: argparse.Namespace, stage: Stage) -> None:
-        self.wish, self.stage = wish, stage
-        self.rows: list[Row] = []
-        self.skipped: list[str] = []
-        self.versions: dict[str, str] = {
-            "bursar": bursar.__version__,
-            "python": platform.python_version(),
-        }
-        self.sizes = (100, 1_000) if wish.quick else (10, 100, 1_000, 10_000)
-        self.dollars = 2 if wish.quick else 5
-        """The budget of answers of unknown length."""
-        rate = wish.tokens_per_s or (720.0 if wish.quick else 240.0)
-        self.pace = worlds.Pace(wish.per_s, rate, 3_000 if wish.quick else 8_000)
-        self.short = worlds.prompt_for(stage, worlds.SHORT_TOKENS)
-        self.prompt = worlds.prompt_for(stage, worlds.PROMPT_TOKENS)
-        self.ends = time.monotonic() + (wish.seconds or (50.0 if wish.quick else 580.0))
-        stage.new_lines()
-
-    def left_s(self) -> float:
-        return self.ends - time.monotonic()
-
-    def wants(self, tool: str, part: str) -> bool:
-        return self.wish.only.lower() in tool.lower() and self.wish.part in (None, part)
-
-    def skip(self, why: str) -> None:
-        if why not in self.skipped:
-            self.skipped.append(why)
-
-    def add(self, row: Row) -> None:
-        part = row["part"]
-        if not self.wish.json:
-            if not self.rows or self.rows[-1]["part"] != part:
-                print(f"\n{self._title(part)}")
-            print((cent_line if part == "cents" else length_line)(row), flush=True)
-        self.rows.append(row)
-
-    def _title(self, part: str) -> str:
-        if part == "cents":
-            return f"A cent each, a budget of {BUDGET}.00\n{CENT_HEAD}"
-        return (
-            f"Unknown lengths, max_tokens=16000, a budget of ${self.dollars}.00;"
-            f" {self.pace.per_s:g} arrivals a second, {self.pace.tokens_per_s:g} tokens a second"
-            f" each\n{LENGTH_HEAD}"
-        )
-
-
-@contextmanager
-def standing(run: Run, name: str, make: Callable[[], Any]) -> Iterator[Any]:
-    """A tool while it runs; None where it cannot."""
-    try:
-        tool = make()
-    except Trouble as bad:
-        run.skip(f"{name}: {bad}")
-        yield None
-        return
-    try:
-        yield tool
-    finally:
-        tool.stop()
-
-
 # -- a cent each
 
 
@@ -145,7 +73,8 @@ def bursar_cents(run: Run, nodes: int) -> None:
         run.skip("Bursar on two nodes: there is no redis-server here")
         return
     scopes = SCOPES[:1] if run.wish.quick else SCOPES
-    cells = [Cell(scope, str(size)) for size in run.sizes for scope in scopes]
+    sizes = run.sizes[2 - nodes :] if run.wish.quick else run.sizes
+    cells = [Cell(scope, str(size)) for size in sizes for scope in scopes]
     warm = Cell(tools.FREE, "warm")
     with standing(run, "Bursar", lambda: Bursar(run.stage, [*cells, warm], BUDGET, nodes)) as tool:
         if tool is not None:
@@ -153,31 +82,20 @@ def bursar_cents(run: Run, nodes: int) -> None:
 
 
 def litellm_cents(run: Run, nodes: int) -> None:
-    place = run.wish.litellm
-    if not run.wants("litellm", "cents"):
-        return
-    if place is None:
-        run.skip("LiteLLM: no --litellm was given")
-        return
-    if run.wish.quick and nodes > 1:
-        run.skip("LiteLLM on two nodes: --quick")
+    if not run.wants("litellm", "cents") or (place := run.litellm()) is None:
         return
     run.skip(NOT_LITELLM)
     run.skip(tools.NO_DATABASE)
-    sizes = [size for size in run.sizes if size >= (1_000 if run.wish.quick else 10 * nodes)]
-    scopes = SCOPES[:1] if run.wish.quick else SCOPES[: 4 - nodes]
+    sizes = [size for size in run.sizes if size >= 10 * nodes]
     cells = [
         Cell(scope, str(size))
         for size in sizes
-        for scope in (scopes if size < LARGE else scopes[: 2 - nodes])
+        for scope in SCOPES[: 4 - nodes if size < LARGE else 1]
     ]
     with standing(run, "LiteLLM", lambda: LiteLLM(run.stage, place, 1.0, nodes)) as tool:
         if tool is not None:
             knock(run, tool, Cell(tools.FREE, "warm"))
-            burst_all(run, tool, cells, most_s=8.0 if run.wish.quick else 12.0)
-    if run.wish.quick:
-        run.skip("LiteLLM's provider budgets: --quick")
-        return
+            burst_all(run, tool, cells, most_s=12.0)
     cells = [Cell(PROVIDER, str(size)) for size in sizes if size < LARGE]
     with standing(
         run, "LiteLLM", lambda: LiteLLM(run.stage, place, 1.0, nodes, providers=True)
@@ -199,7 +117,7 @@ def burst_all(run: Run, tool: Tool, cells: list[Cell], most_s: float) -> None:
     """Each cell: N calls at once, and what the invoice says afterwards."""
     for cell in cells:
         calls = int(cell.name)
-        if run.left_s() < (5.0 if run.wish.quick else most_s):
+        if run.left_s("cents") < (5.0 if run.wish.quick else most_s):
             run.skip(f"{tool.title}, {cell.scope}, {calls:,} at once: no time was left")
             continue
         tool.ready(cell)
@@ -213,6 +131,7 @@ def burst_all(run: Run, tool: Tool, cells: list[Cell], most_s: float) -> None:
             "client": fleet.most_at_once,
             "refused": refused(fleet.statuses),
             "broken": broken(fleet.statuses),
+            "statuses": fleet.by_status(),
             "own": tool.counter(cell),
         }
         run.add(cent_row((tool.title, cell.scope, len(tool.ports)), calls, paid, sums))
@@ -229,7 +148,7 @@ def agents_cents(run: Run) -> None:
     run.skip(ONE_PROCESS)
     for calls in run.sizes[-1:] if run.wish.quick else run.sizes:
         most_s = 8.0 if run.wish.quick else 15.0
-        if run.left_s() < most_s:
+        if run.left_s("cents") < most_s:
             run.skip(f"pydantic-ai, {calls:,} at once: no time was left")
             continue
         run.stage.new_lines()
@@ -270,110 +189,14 @@ def cent_row(name: tuple[str, str, int], calls: int, paid: Sequence[Paid], told:
     return {"part": "cents", **named, "calls": calls, **told, **sums}
 
 
-# -- unknown lengths
-
-Way = tuple[str, bool, dict[str, Any]]
-"""Tool, whether it streams, its settings."""
-OURS: tuple[Way, ...] = (
-    ("Bursar", True, {}),
-    ("Bursar", False, {}),
-    ("Bursar", True, {"wait": "10s"}),
-)
-THEIRS: tuple[Way, ...] = (
-    ("LiteLLM", False, {}),
-    ("LiteLLM", False, {"strict": True}),
-    ("LiteLLM", True, {}),
-)
-
-
-def our_lengths(run: Run) -> None:
-    lengths(run, OURS[:1] if run.wish.quick else OURS)
-
-
-def their_lengths(run: Run) -> None:
-    lengths(run, THEIRS)
-
-
-def lengths(run: Run, ways: Sequence[Way]) -> None:
-    for name, stream, more in ways:
-        if not run.wants(name, "lengths"):
-            continue
-        title = (
-            f"{name}{''.join(f', {k} {v}' if v is not True else f', {k}' for k, v in more.items())}"
-        )
-        if name == "LiteLLM" and run.wish.litellm is None:
-            run.skip("LiteLLM: no --litellm was given")
-            continue
-        if run.left_s() < (15 if run.wish.quick else 45):
-            run.skip(f"{title}, {form_of(stream)}: no time was left")
-            continue
-        cell = Cell("tenant", "long")
-        with standing(run, name, partial(long_tool, run, name, cell, more)) as tool:
-            if tool is not None:
-                run.add(long_row(run, tool, title, cell, stream=stream))
-
-
-def long_tool(run: Run, name: str, cell: Cell, more: dict[str, Any]) -> Any:
-    if name == "Bursar":
-        warm = Cell(tools.FREE, "warm")
-        made: Any = Bursar(run.stage, [cell, warm], f"${run.dollars}", 1, **more)
-        warm_up(run, made, warm)
-        return made
-    return LiteLLM(run.stage, run.wish.litellm, float(run.dollars), 1, **more)
-
-
-def warm_up(run: Run, tool: Tool, cell: Cell) -> None:
-    """Calls outside of the budget, so that the lengths of this route's answers are known."""
-    rng = random.Random(f"{run.wish.seed} warm")
-    found = worlds.drawn(rng, 200 if run.wish.quick else WARM_CALLS)
-    simulate = [f"none; latency_ms=0; output_tokens={tokens}" for tokens in found]
-    wish = Wish(run.prompt, 16_000, simulate=simulate)
-    fleet = Fleet(tool.ports, PATIENCE_S)
-    asyncio.run(fleet.burst(asking(tool, cell, wish), len(found), 20, 30.0))
-    run.stage.new_lines()
-
-
-def long_row(run: Run, tool: Tool, title: str, cell: Cell, *, stream: bool) -> Row:
-    calls = 420 if run.wish.quick else 1_000
-    world = worlds.world(run.wish.seed, calls, run.pace, stream=stream)
-    wish = Wish(run.prompt, 16_000, stream=stream, simulate=world.simulate)
-    fleet = Fleet(tool.ports, PATIENCE_S)
-    begun = time.monotonic()
-    asyncio.run(fleet.arrivals(asking(tool, cell, wish), world.moments_s, run.wish.sockets))
-    lasted_s = time.monotonic() - begun
-    paid = worlds.billed(run.stage)
-    time.sleep(SETTLE_S)
-    sums = summed(world.wanted, paid, run.dollars * NANO)
-    return {
-        "part": "lengths",
-        "tool": title,
-        "form": form_of(stream),
-        "calls": calls,
-        "client": fleet.most_at_once,
-        "statuses": {str(status): n for status, n in sorted(fleet.statuses.items())},
-        **sums._asdict(),
-        "false_share": sums.false_share,
-        "cut_share": sums.cut_share,
-        "times": sums.spent_nano / (run.dollars * NANO),
-        "own": tool.counter(cell),
-        "seconds": round(lasted_s, 1),
-    }
-
-
-def form_of(stream: bool) -> str:
-    return "stream" if stream else "whole"
-
-
 # -- the whole
 
 
-def steps(wish: argparse.Namespace) -> list[Callable[[Run], None]]:
-    """What comes late may find no time."""
-    ours = [partial(bursar_cents, nodes=nodes) for nodes in (1, 2)]
+def steps() -> list[Callable[[Run], None]]:
+    """What comes late in a part may find no time."""
+    cents = [partial(bursar_cents, nodes=nodes) for nodes in (1, 2)]
     theirs = [agents_cents, *(partial(litellm_cents, nodes=nodes) for nodes in (1, 2))]
-    if wish.quick:
-        return [*ours, our_lengths, *theirs]
-    return [*ours, our_lengths, *theirs, their_lengths]
+    return [*cents, *theirs, lengths]
 
 
 def show_begin(run: Run) -> None:
@@ -382,7 +205,7 @@ def show_begin(run: Run) -> None:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {told}")
     print(
         f"seed {wish.seed}; {tools.MODEL}, 40 + 1,240 tokens at $2 and $8 per million = $0.01;"
-        f" each answer takes {LATENCY_MS:,} ms; {wish.sockets:,} connections"
+        f" such an answer takes {LATENCY_MS:,} ms; {wish.sockets:,} connections"
     )
 
 
@@ -391,11 +214,11 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="bursar-caps-"))
     begun = time.monotonic()
     with Stage(folder, worlds.ANSWER_TOKENS, LATENCY_MS) as stage:
-        run = Run(wish, stage)
+        run = Run(wish, stage, begun)
         run.versions |= versions_of(wish.litellm, stage.redis_program)
         if not wish.json:
             show_begin(run)
-        for step in steps(wish):
+        for step in steps():
             step(run)
     seconds = round(time.monotonic() - begun, 1)
     if wish.json:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import uvloop
 
-from bursar.gateway.http.messages import Asked, Bounds, Refusal, build_head
+from bursar.gateway.http.messages import Asked, Bounds, Headers, Refusal, build_head
 from bursar.gateway.http.server import serve
 from bursar.gateway.http.upstream import Origin, Pool, Waits
 
@@ -102,6 +102,9 @@ class Bare:
         self.pool = pool
         self.origin = Origin("http", HOST, UPSTREAM, private=True)
         self.waits = Waits()
+
+    def worded(self, refused: Refusal, target: bytes, headers: Headers) -> Refusal:
+        return refused
 
     def admit(self, asked: Asked) -> Refusal | None:
         return None

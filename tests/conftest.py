@@ -7,6 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+"""A machine that stalls for a moment is no fault of the code: laws are judged by what they say."""
 
 DATA = Path(
     os.environ.get("BURSAR_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"

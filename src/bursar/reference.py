@@ -22,6 +22,7 @@ from bursar.advisor.questions import REPORTS, report_sql
 from bursar.cli.app import app
 from bursar.gateway.openapi import openapi_json
 from bursar.gateway.settings.meanings import Section, sections
+from bursar.gateway.settings.watched import NEXT_START
 from bursar.ledger.engines.duck import Duck
 from bursar.ledger.reports import DIMENSIONS, load_sql
 from bursar.ledger.schema import DERIVED, SCHEMA_VERSION, TABLES
@@ -258,15 +259,27 @@ def gateway_page(parts: Iterable[Section]) -> str:
         " `?`, `[ab]`, case"
         " and all. Words such as `no` and `on` are words. Anchors, tags and second documents are"
         " not read. A key is never written into the file, only where it is: `env:NAME` or"
-        " `file:/path`.\n"
+        " `file:/path`.\n\n"
+        "What is marked † holds from the next start on: `bursar serve` says so where a file that is"
+        " read again has another. Everything else holds within a second of being written.\n"
     )
     found: list[str] = []
     for one in parts:
-        rows = [(f"`{row.name}`", row.kind, row.default, row.says) for row in one.settings]
+        rows = [
+            (f"`{row.name}`{_lasting(one.path, row.name)}", row.kind, row.default, row.says)
+            for row in one.settings
+        ]
         head = ("setting", "is", "default", "meaning")
         title = f"`{one.path}`" if one.path else "The file"
         found.append(f"## {title}\n\n{one.says}\n\n" + table(head, rows))
     return page("bursar.yaml", intro, *found)
+
+
+def _lasting(path: str, name: str) -> str:
+    """The mark of a setting that a running gateway does not change."""
+    whole = f"{path}.{name}" if path else name
+    lasts = any(whole == one or whole.startswith(f"{one}.") for one in NEXT_START)
+    return " †" if lasts else ""
 
 
 # -- schema

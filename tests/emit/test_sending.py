@@ -196,7 +196,7 @@ def test_whoever_puts_never_waits_and_the_rest_is_counted() -> None:
     box: Outbox[int] = Outbox("t", lambda _: free.wait(5.0) and None, lambda *_: None, most=10)
     began_s = time.monotonic()
     refused = sum(box.put([1] * 7) for _ in range(10))
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 4.0, "it waited for the delivery"
     assert 70 - 10 - 7 <= refused <= 70 - 10
     left, under_way = box.close(0.05)
     assert left + under_way == 70 - refused

@@ -161,13 +161,16 @@ def test_so_many_at_once_and_the_others_wait(rig: Rig) -> None:
 
 
 def test_who_leaves_gives_the_place_back(rig: Rig) -> None:
-    slow = _as("one", **{"x-simulate": "none; latency_ms=800"})
+    slow = _as("one", **{"x-simulate": "none; latency_ms=3000"})
 
     def leave() -> None:
-        with pytest.raises(openai.APITimeoutError):
+        with (
             openai.OpenAI(
-                base_url=rig.openai_url, api_key=KEY, max_retries=0, timeout=0.2
-            ).chat.completions.create(
+                base_url=rig.openai_url, api_key=KEY, max_retries=0, timeout=0.6
+            ) as client,
+            pytest.raises(openai.APITimeoutError),
+        ):
+            client.chat.completions.create(
                 model="gpt-4o-mini",
                 messages=[{"role": "user", "content": "who leaves"}],
                 extra_headers=slow,
@@ -184,17 +187,15 @@ def test_who_leaves_gives_the_place_back(rig: Rig) -> None:
 
 
 def _openai_call(rig: Rig, headers: dict[str, str], retries: int) -> None:
-    openai.OpenAI(
-        base_url=rig.openai_url, api_key=KEY, max_retries=retries
-    ).chat.completions.create(
-        model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}], extra_headers=headers
-    )
+    with openai.OpenAI(base_url=rig.openai_url, api_key=KEY, max_retries=retries) as client:
+        client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}], extra_headers=headers
+        )
 
 
 def _anthropic_call(rig: Rig, headers: dict[str, str], retries: int) -> None:
-    anthropic.Anthropic(base_url=rig.url, api_key=KEY, max_retries=retries).messages.create(
-        **message_body(), extra_headers=headers
-    )
+    with anthropic.Anthropic(base_url=rig.url, api_key=KEY, max_retries=retries) as client:
+        client.messages.create(**message_body(), extra_headers=headers)
 
 
 def _boto_call(rig: Rig, headers: dict[str, str], retries: int) -> None:
@@ -296,6 +297,8 @@ def test_streams_beyond_the_limit_are_cut_and_say_why(tmp_path: Path) -> None:
                 ends[str(bad.status_code)] += 1
             except openai.APIError as bad:
                 ends[f"cut: {bad.code}"] += 1
+            finally:
+                client.close()
 
         many = [threading.Thread(target=stream, args=(n,)) for n in range(5)]
         for one in many:

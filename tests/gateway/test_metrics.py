@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.gateway.keeping import COUNTS, After
-from bursar.gateway.pages import JOURNAL, SESSIONS, exposed
+from bursar.gateway.pages import JOURNAL, KEEPER_DOWN, SESSIONS, exposed
 from bursar.gateway.standing import DEGRADED, journal_bytes
 from bursar.gateway.tally import OTHER, Counts, Tally, found, leave, summed
 from bursar.ledger.journal.rules import Tally as JournalTally
@@ -93,7 +93,7 @@ def test_a_keeper_that_does_not_stay_up_is_said_and_calls_go_on(rig: Rig) -> Non
     mark = rig.home / "run" / DEGRADED
     mark.touch()
     try:
-        assert rig.get("/ready").json() == {"status": "degraded"}
+        assert rig.get("/ready").json() == {"status": "degraded", "reason": KEEPER_DOWN}
         assert rig.get("/ready").status == 200
         assert series(rig)["bursar_keeper_up"] == 0
         assert rig.chat("meanwhile").status == 200

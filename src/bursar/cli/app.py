@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
-from bursar.cli import analyzing, budgets, demo, gateway, prices, reading, serving, simulating
+from bursar.cli import (
+    analyzing,
+    budgets,
+    demo,
+    explaining,
+    gateway,
+    prices,
+    reading,
+    serving,
+    simulating,
+)
 from bursar.cli.screen import CONTROL
 from bursar.model.errors import BursarError
 
@@ -25,6 +35,7 @@ app = typer.Typer(
 )
 analyzing.add_commands(app)
 reading.add_commands(app)
+explaining.add_commands(app)
 prices.add_commands(app)
 demo.add_commands(app)
 gateway.add_commands(app)

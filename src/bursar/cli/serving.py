@@ -23,6 +23,13 @@ Examples:
   bursar serve --port 9000 --ledger production
 """
 MOST_WORKERS = 64
+THRIFT = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "262144",
+}
+"""How glibc's allocator gives freed memory back: by itself it raises both bounds to what it has met
+once. Whoever sets these variables is followed."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -68,7 +75,8 @@ def serve(
     words = msgspec.json.encode(wishes).decode()
     here = [] if os.getcwd() in sys.path else ["-P"]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *here, "-m", "bursar.gateway", words])
+    command = [sys.executable, *here, "-m", "bursar.gateway", words]
+    os.execve(sys.executable, command, {**THRIFT, **os.environ})
 
 
 def _text(path: Path | None) -> str | None:

@@ -5,6 +5,7 @@ the bytes it has, so that nothing in a prompt goes uncounted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,32 @@ def _document_texts(inner: Part) -> list[str]:
     return [text for text in found if isinstance(text, str) and text]
 
 
+def _attached(sheet: Sheet, role: Role, part: Part) -> None:
+    """OpenTelemetry's `blob`, `uri` and `file` count by what they show, not by their letters."""
+    mime = str(part.get("mime_type") or part.get("media_type") or "")
+    modality = str(part.get("modality") or mime or part.get("type"))
+    known = _MODALITIES.get(re.split("[/-]", modality, maxsplit=1)[0])
+    kind = Kind.RAG if known is None else None
+    sheet.raw(role, canonical(part), tokens=known or DOCUMENT_TOKENS, kind=kind)
+
+
+def _file(sheet: Sheet, role: Role, part: Part) -> None:
+    (_attached if "modality" in part else _document)(sheet, role, part)
+
+
+def _served_use(sheet: Sheet, role: Role, part: Part) -> None:
+    """OpenTelemetry's `server_tool_call`."""
+    asked = part.get("server_tool_call")
+    name = part.get("name") or as_map(asked).get("type")
+    sheet.tool_use(part.get("id"), name, asked)
+
+
+def _served_response(sheet: Sheet, role: Role, part: Part) -> None:
+    found = part.get("server_tool_call_response")
+    word = as_map(found).get("type")
+    _served_result(sheet, role, {"type": word, "tool_use_id": part.get("id"), "content": [found]})
+
+
 def _cache_point(sheet: Sheet, role: Role, part: Part) -> None:
     sheet.mark_last(mark_of(part))
 
@@ -203,6 +230,8 @@ def _nothing(sheet: Sheet, role: Role, part: Part) -> None:
 
 _BLOBS = ("inlineData", "inline_data", "fileData", "file_data")
 _BY_MIME = {"image": IMAGE_TOKENS["gemini"], "audio": AUDIO_TOKENS, "video": VIDEO_TOKENS}
+
+_MODALITIES = {"image": IMAGE_TOKENS["openai"], "audio": AUDIO_TOKENS, "video": VIDEO_TOKENS}
 
 TYPED: dict[str, Reader] = {
     **dict.fromkeys(("text", "input_text", "output_text", "refusal", "summary_text"), _text),
@@ -233,7 +262,12 @@ TYPED: dict[str, Reader] = {
     ),
     **dict.fromkeys(("image_url", "input_image"), _image(IMAGE_TOKENS["openai"])),
     "image": _image(IMAGE_TOKENS["anthropic"]),
-    **dict.fromkeys(("document", "search_result", "file", "input_file"), _document),
+    **dict.fromkeys(("document", "search_result", "input_file"), _document),
+    "file": _file,
+    **dict.fromkeys(("blob", "uri", "binary"), _attached),
+    **dict.fromkeys(("image-url", "audio-url", "video-url", "document-url"), _attached),
+    "server_tool_call": _served_use,
+    "server_tool_call_response": _served_response,
     **dict.fromkeys(("input_audio", "audio"), _clip(AUDIO_TOKENS)),
     "video": _clip(VIDEO_TOKENS),
     "item_reference": _nothing,

@@ -115,9 +115,10 @@ def decisions_of(
     order: Order, found: Settled, held: Reserved | None, fate: str, spent: Spent
 ) -> tuple[Decision, ...]:
     """What was done to the call on its way, and what is odd about its usage."""
-    if not order.changes and not found.suspects and held is None:
+    if not (order.changes or order.decisions or found.suspects) and held is None:
         return ()
     return (
+        *order.decisions,
         *_budgeted(held, fate, spent),
         *_changes(order),
         *(Decision(lever=LENS, verdict="pass", why=w) for w in found.suspects),
@@ -132,8 +133,9 @@ def _budgeted(held: Reserved | None, fate: str, spent: Spent) -> Iterator[Decisi
         yield Decision(lever=BUDGET, verdict="rewrote", why=why)
     if fate == SPENT:
         yield Decision(lever=BUDGET, verdict="refused", why="the stream was cut: no more is paid")
-    if held is not None and held.counts is not None and None in (spent.cost_nano, spent.tokens):
-        yield counted_as_held(*held.counts)
+    counts = None if held is None else held.at_least(spent)
+    if counts is not None:
+        yield counted_as_held(*counts)
 
 
 def _changes(order: Order) -> Iterator[Decision]:
@@ -158,8 +160,10 @@ def spent_of(attempt: Attempt, answer: Answer) -> Spent:
     return Spent(
         cost_nano=attempt.cost_nano,
         tokens=usage.prompt + usage.answer,
+        prompt_tokens=usage.prompt if attempt.basis is Basis.MEASURED else None,
         answer_tokens=usage.answer if attempt.basis is Basis.MEASURED else None,
         whole=whole,
+        partial=attempt.basis is Basis.MODELLED,
     )
 
 

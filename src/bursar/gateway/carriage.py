@@ -8,12 +8,11 @@ waits for it, so that a client which has a whole answer can rely on the record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from time import perf_counter_ns
 
 from bursar.dialects.quick import Fold, Settled, UsageTap, settled
 from bursar.dialects.refusals import refusal_body, stream_error
-from bursar.dialects.streams import closes, is_stream
+from bursar.dialects.streams import is_stream
 from bursar.dialects.translate.crossing import Back, StreamBack, answer_back, error_back
 from bursar.gateway.booking import (
     BAD,
@@ -28,15 +27,17 @@ from bursar.gateway.booking import (
     settled_answer,
     spent_of,
 )
-from bursar.gateway.forward import answer_headers, head_of, patient
+from bursar.gateway.forward import answer_headers, head_of, patient, typed
 from bursar.gateway.http.incoming import Incoming, UpstreamError
 from bursar.gateway.kit import Kit
 from bursar.gateway.order import Order
+from bursar.gateway.passage import Passage
+from bursar.gateway.purse.patience import has_room
 from bursar.gateway.purse.reserved import Reserved
 from bursar.gateway.repeating import Client
 from bursar.gateway.settings import Holder
 from bursar.ledger.journal.rules import refusal
-from bursar.model.entry import Attempt
+from bursar.model.entry import Answer, Attempt
 from bursar.model.errors import BadInput, LedgerError, Refused
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
@@ -47,13 +48,9 @@ DRAIN = "drain"
 FRAMED = frozenset({"bedrock_converse", "bedrock_invoke"})
 """Dialects whose streams are binary frames."""
 JSON_TYPE = b"application/json"
-WORD_BYTES = 64
-"""The last word of a stream is shorter, and may come in two pieces."""
 REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
 """Where providers name their own id of a request."""
 NS_PER_MS = 1_000_000
-
-
 BUDGET_CUT = "budget_cut"
 USED_UP = "the budget of this call is used up; the answer ends here"
 
@@ -79,11 +76,14 @@ class Carriage:
         "_start_ns",
         "_task",
         "_timer",
+        "done",
     )
 
     def __init__(self, kit: Kit, asked: Client, order: Order, held: Reserved | None = None) -> None:
         """`held`: what is reserved for it; settled with the record."""
         self._kit = kit
+        self.done: tuple[Attempt, Answer] | None = None
+        """The attempt as it was booked, and what the client got."""
         self._asked = asked
         self._order = order
         self._held = held
@@ -187,28 +187,25 @@ class Carriage:
             back = StreamBack(dialect, order.call.dialect or "", order.back)
             headers = typed(headers, back.content_type)
         tap = UsageTap(hide=order.hide_usage) if dialect not in FRAMED else None
+        passage = Passage(asked, fold, dialect, tap, back)
+        passage.is_watched = back is not None or (self._held is not None and self._held.is_watched)
         asked.start(incoming.status, headers)
-        before = b""
-        async for chunk in incoming.chunks():
-            fold.add(chunk)
+        async for chunk in incoming.chunks(passage.take):
+            last = not self._recorded and passage.ends_with(chunk)
+            passage.keep(chunk)
             await self._pay_for(chunk)
-            if not self._recorded:
-                if closes(dialect, before + chunk):
-                    await self._end(fold, only_whole=True)
-                before = chunk[-WORD_BYTES:]
+            if last:
+                await self._end(fold, only_whole=True)
             if asked.gone or self._refused:
                 self._look_at_drain(len(chunk))
                 continue
-            passed = chunk if tap is None else _tapped(tap, chunk)
-            if back is not None:
-                passed = back.feed(passed)
+            passed = passage.shown(chunk)
             if passed:
                 asked.send(passed)
-                await asked.room()
+                if not await has_room(asked.room, self._held):
+                    raise _UsedUp
         await self._end(fold)
-        rest = b"" if tap is None else tap.finish()
-        if back is not None:
-            rest = back.feed(rest) + back.finish()
+        rest = passage.rest()
         if asked.is_over:
             return
         if rest:
@@ -325,6 +322,7 @@ class Carriage:
         answer = answer_of(found, attempt, self._fate)
         self._recorded = True
         booked = booked_as(kit, order, attempt, answer)
+        self.done = booked, answer
         spent = spent_of(booked, answer)
         count(kit, order, booked)
         outcomes = order.asking.tool_outcomes
@@ -385,16 +383,3 @@ class Carriage:
             if name in REQUEST_IDS:
                 return value.decode("latin-1")
         return None
-
-
-def typed(headers: Sequence[tuple[bytes, bytes]], content_type: bytes) -> list[tuple[bytes, bytes]]:
-    """Headers with another content type."""
-    kept = [one for one in headers if one[0] != b"content-type"]
-    return [(b"content-type", content_type), *kept]
-
-
-def _tapped(tap: UsageTap, chunk: bytes) -> bytes:
-    try:
-        return tap.feed(chunk)
-    except BadInput as bad:
-        raise UpstreamError("protocol", sent=True, what=bad.message) from bad

@@ -71,8 +71,14 @@ class Counting:
         found.before = "" if before == self.owner else before
         await found.begin(caps, PATIENCE_S)
 
+    @property
+    def hurries(self) -> bool:
+        """Whether a look cannot wait for the next second."""
+        return self._rebuilding is not None and self._rebuilding.hurries
+
     async def look(self) -> None:
-        """Once a second. Waits for nothing: the ledger may take its time, and leases go on."""
+        """Once a second, or when it `hurries`. Waits for nothing: the ledger may take its time, and
+        leases go on."""
         assert self._rebuilding is not None
         if self._looking is not None:
             if not self._looking.done():

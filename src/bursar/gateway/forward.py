@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bursar.gateway.http.messages import build_head
+from bursar.gateway.http.messages import build_head, ended_head, open_head
 from bursar.gateway.http.upstream import Origin
 from bursar.gateway.settings import Provider
+from bursar.gateway.settings.values import Bounded
 from bursar.gateway.signing import Signer
 from bursar.gateway.tracing import HEADER, STATE
 
@@ -59,6 +60,7 @@ CALL_ID = b"x-bursar-call-id"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 KEY_HEADERS = {"bearer": b"authorization", "x-api-key": b"x-api-key", "api-key": b"api-key"}
 KEY_PREFIXES = {"bearer": b"Bearer "}
+MOST_HEADS, LONGEST_HEAD = 512, 4_096
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -74,6 +76,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     forwarded: frozenset[bytes]
     """What of a client's headers goes along."""
     signer: Signer | None
+    heads: Bounded[bytes]
+    """Heads up to their length, by what they are made of: clients send the same with every call."""
 
 
 def ways_of(providers: Mapping[str, Provider]) -> dict[str, Way]:
@@ -100,6 +104,7 @@ def _way(provider: Provider) -> Way:
         added=tuple(added),
         forwarded=forwarded - {name for name, _ in added},
         signer=Signer(provider.region or "") if signed else None,
+        heads=Bounded(MOST_HEADS),
     )
 
 
@@ -108,15 +113,27 @@ async def head_of(
 ) -> bytes:
     """The first bytes of the request. `path` begins behind the base URL's; `trace`: our own
     `traceparent`."""
-    headers = [one for one in asked if one[0] in way.forwarded]
-    headers.extend(way.added)
+    kept = [one for one in asked if one[0] in way.forwarded]
     if trace is not None:
-        headers.append((HEADER, trace))
-        headers.extend(one for one in asked if one[0] == STATE)
-    target = way.path + path
+        kept.append((HEADER, trace))
+        kept.extend(one for one in asked if one[0] == STATE)
     if way.signer is not None:
-        headers = await way.signer.sign(method, way.base + target, headers, body)
-    return build_head(method, target.encode(), headers, len(body))
+        target = way.path + path
+        signed = await way.signer.sign(method, way.base + target, [*kept, *way.added], body)
+        return build_head(method, target.encode(), signed, len(body))
+    if trace is not None:
+        return ended_head(_open(way, method, path, kept), method, len(body))
+    key = (method, path, *kept)
+    head = way.heads.get(key)
+    if head is None:
+        head = _open(way, method, path, kept)
+        if len(head) <= LONGEST_HEAD:
+            way.heads.keep(key, head)
+    return ended_head(head, method, len(body))
+
+
+def _open(way: Way, method: bytes, path: str, kept: Headers) -> bytes:
+    return open_head(method, (way.path + path).encode(), [*kept, *way.added])
 
 
 LONGEST_WAITS = {b"retry-after": 3_600, b"retry-after-ms": 3_600_000}
@@ -143,3 +160,9 @@ def answer_headers(received: Headers, call_id: int | None) -> list[tuple[bytes, 
     if call_id is not None:
         kept.append((CALL_ID, b"%d" % call_id))
     return kept
+
+
+def typed(headers: Headers, content_type: bytes) -> list[tuple[bytes, bytes]]:
+    """Headers with another content type."""
+    kept = [one for one in headers if one[0] != b"content-type"]
+    return [(b"content-type", content_type), *kept]

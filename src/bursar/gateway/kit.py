@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from bursar.dialects.quick import QuickReader
+from bursar.engine.policy import Market
+from bursar.gateway.chains import Chains
 from bursar.gateway.forward import Way, ways_of
 from bursar.gateway.http.upstream import Pool
 from bursar.gateway.purse.force import InForce
@@ -15,6 +17,7 @@ from bursar.gateway.tally import Tally
 from bursar.ledger.journal.ids import Ids
 from bursar.ledger.journal.writer import Writer
 from bursar.model.errors import Refused
+from bursar.price.billing_rules import load_rules
 from bursar.price.book import Book
 from bursar.state.terms import Store
 
@@ -35,7 +38,18 @@ class Kit:
     """Made once for each worker. `take_desk` puts new settings in force."""
 
     __slots__ = (
-        *("book", "caps", "desk", "ids", "journal", "journal_is_full", "pool", "purse", "reader"),
+        *(
+            "book",
+            "caps",
+            "chains",
+            "desk",
+            "ids",
+            "journal",
+            "journal_is_full",
+            "pool",
+            "purse",
+            "reader",
+        ),
         *("live", "ready", "tally", "ways"),
     )
 
@@ -59,6 +73,8 @@ class Kit:
         self.desk = desk
         self.caps = InForce(desk.caps, now_ms)
         """What calls are counted by: the caps of the desk, a little later where they are new."""
+        self.chains = Chains(Market(book, load_rules()), desk.settings)
+        """The levers of each route."""
         self.ways: dict[str, Way] = ways_of(desk.providers)
         """How each provider is reached, by its name."""
 
@@ -66,6 +82,7 @@ class Kit:
         """From now on new calls follow these settings; calls under way keep theirs."""
         self.desk = desk
         self.ways = ways_of(desk.providers)
+        self.chains.take(desk.settings)
         self.purse.watch.take_caps(desk.caps)
 
     def end_lost(self) -> None:

@@ -9,6 +9,7 @@ from bursar.dialects.translate.crossing import Back
 from bursar.gateway.forward import Way
 from bursar.gateway.settings import Holder, Plan
 from bursar.model.call import Call
+from bursar.model.entry import Decision
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +31,5 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     call_id: int
     changes: tuple[str, ...] = ()
     """What the provider is asked otherwise than the client did, where the call crossed."""
+    decisions: tuple[Decision, ...] = ()
+    """What the levers of its route said."""

@@ -8,6 +8,7 @@ bounded, the usage of a stream must be asked for, or the provider speaks another
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -35,36 +36,31 @@ TOO_LARGE = 413
 DENY = "deny"
 
 
-def order_of(kit: Kit, asked: Asked, entrance: Entrance, holder: Holder) -> Order:
-    """Decide. Raises Refused or BadInput."""
-    endpoint = entrance.endpoint
-    spoken = endpoint.dialect
+class Routed(NamedTuple):
+    """A lever sends an order elsewhere."""
+
+    order: Order
+    model: str
+
+
+def order_of(
+    kit: Kit, asked: Asked, entrance: Entrance, holder: Holder, routed: Routed | None = None
+) -> Order:
+    """Decide. `routed`: the call was decided before, and now goes to another model, by the rules of
+    the same route. Raises Refused or BadInput."""
+    spoken = entrance.endpoint.dialect
     asking = kit.reader.asking(spoken, asked.body, holder.salt)
     model = entrance.model or asking.model
     tagged = kit.desk.tags(holder, asked.headers, asking.metadata)
-    plan = kit.desk.plan(holder, spoken, model, tagged.tags, asked.target, asked.headers)
+    wanted = model if routed is None else routed.model
+    plan = kit.desk.plan(holder, spoken, wanted, tagged.tags, asked.target, asked.headers)
+    if routed is not None:
+        plan = replace(plan, route=routed.order.plan.route)
     _check(kit, asked, asking, plan)
-    stream = asking.stream if endpoint.stream is None else endpoint.stream
-    call_id = kit.ids.next(asked.at_ns // NS_PER_MS)
-    body, back, hide, changes = asked.body, None, False, ()
-    if plan.dialect != spoken:
-        crossed = cross(body, spoken, plan.dialect, plan.model or "", stream=stream)
-        body = crossed.body
-        changes = (f"{spoken} went over as {plan.dialect}", *crossed.notes)
-        back = Back(
-            model=plan.model or "",
-            answer_id=f"bursar_{call_id}",
-            at_s=asked.at_ns // (NS_PER_MS * 1_000),
-            wants_usage=crossed.wants_usage,
-        )
-    elif plan.model != model and entrance.model is None:
-        body = with_fields(body, {("model",): plan.model})
-    most = _most_output(plan, asking)
-    if most is not None:
-        body = limited(body, plan.dialect, most, asking.limits.max_tokens)
-    if stream and plan.dialect in HIDING_DIALECTS and not (asking.wants_usage and back is None):
-        body, hide = ask_for_usage(body), back is None
-    if tagged.quarantined:
+    stream = _streams(asking, entrance)
+    call_id = kit.ids.next(asked.at_ns // NS_PER_MS) if routed is None else routed.order.call_id
+    written = _written(asked, asking, entrance, plan, call_id)
+    if tagged.quarantined and routed is None:
         kit.tally.add("quarantined", (plan.route.name,))
     trace = trace_of(asked.header(HEADER))
     billed = kit.book.provider_id(plan.provider.prices)
@@ -86,14 +82,53 @@ def order_of(kit: Kit, asked: Asked, entrance: Entrance, holder: Holder) -> Orde
         plan=plan,
         way=kit.ways[plan.provider.name],
         holder=holder,
-        path=path_at(plan.dialect, endpoint, plan.model, stream=stream),
-        body=body,
-        hide_usage=hide,
-        back=back,
+        path=path_at(plan.dialect, entrance.endpoint, plan.model, stream=stream),
+        body=written.body,
+        hide_usage=written.hide_usage,
+        back=written.back,
         trace=None if trace is None else continued(trace, call_id),
         call_id=call_id,
-        changes=changes,
+        changes=written.changes,
     )
+
+
+class Written(NamedTuple):
+    """The body as the provider gets it."""
+
+    body: bytes
+    back: Back | None = None
+    hide_usage: bool = False
+    changes: tuple[str, ...] = ()
+
+
+def _written(asked: Asked, asking: Asking, entrance: Entrance, plan: Plan, call_id: int) -> Written:
+    """The body as it was received, or with what must be otherwise."""
+    spoken, stream = entrance.endpoint.dialect, _streams(asking, entrance)
+    body, back, changes = asked.body, None, ()
+    if plan.dialect != spoken:
+        crossed = cross(body, spoken, plan.dialect, plan.model or "", stream=stream)
+        body = crossed.body
+        changes = (f"{spoken} went over as {plan.dialect}", *crossed.notes)
+        back = Back(
+            model=plan.model or "",
+            answer_id=f"bursar_{call_id}",
+            at_s=asked.at_ns // (NS_PER_MS * 1_000),
+            wants_usage=crossed.wants_usage,
+        )
+    elif plan.model != (entrance.model or asking.model) and entrance.model is None:
+        body = with_fields(body, {("model",): plan.model})
+    most = _most_output(plan, asking)
+    if most is not None:
+        body = limited(body, plan.dialect, most, asking.limits.max_tokens)
+    hide = False
+    if stream and plan.dialect in HIDING_DIALECTS and not (asking.wants_usage and back is None):
+        body, hide = ask_for_usage(body), back is None
+    return Written(body, back, hide, changes)
+
+
+def _streams(asking: Asking, entrance: Entrance) -> bool:
+    told = entrance.endpoint.stream
+    return asking.stream if told is None else told
 
 
 def _traced(tags: Tags, trace: Trace | None) -> Tags:

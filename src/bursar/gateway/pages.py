@@ -9,7 +9,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from bursar.dialects.refusals import refusal_body
 from bursar.extras import prometheus
@@ -17,6 +19,8 @@ from bursar.gateway.http.messages import Asked
 from bursar.gateway.kit import Kit
 from bursar.gateway.openapi import openapi_json
 from bursar.gateway.purse.gauges import cap_families
+from bursar.gateway.purse.local import modes_of
+from bursar.gateway.purse.opening import Gate
 from bursar.gateway.purse.views import View, seen_in
 from bursar.gateway.routes import Page, PageText
 from bursar.gateway.settings.checking import loopback
@@ -75,6 +79,7 @@ COUNTERS = (
     ),
     ("quarantined", "bursar_quarantined", "Calls that lack a required tag.", ("rule",)),
     ("large", "bursar_large_requests", "Requests above the rule's alert size.", ("rule",)),
+    ("levers", "bursar_lever_decisions", "What levers did.", ("rule", "lever", "verdict")),
     (
         "restarts",
         "bursar_restarts",
@@ -134,17 +139,23 @@ JOURNAL = {
 SESSIONS = {
     "forgotten": "Inferred sessions that were dropped to make room: their next call begins anew.",
 }
-DEGRADED = b'{"status":"degraded"}'
-"""Calls go on; the ledger's keeper does not stay up."""
+KEEPER_DOWN = "the ledger's keeper does not stay up; records wait on disk"
 
 
 class Pages:
     """The pages of one worker, which speak for all of them."""
 
     def __init__(
-        self, kit: Kit, mine: Path, fresh: Callable[[], None], states: Callable[[], dict[str, int]]
+        self,
+        kit: Kit,
+        mine: Path,
+        fresh: Callable[[], None],
+        states: Callable[[], dict[str, int]],
+        gate: Gate | None = None,
     ) -> None:
-        """`mine`: this worker's snapshot, which `fresh` writes now; `states`: gauges by name."""
+        """`mine`: this worker's snapshot, which `fresh` writes now; `states`: gauges by name;
+        `gate`: before the store of the counts."""
+        self._gate = gate
         self._kit = kit
         self._mine = mine
         self._fresh = fresh
@@ -162,10 +173,18 @@ class Pages:
         return 200, JSON, b'{"status":"ok"}'
 
     async def _ready(self, _: Asked) -> PageText:
-        if self._kit.ready:
-            degraded = is_degraded(self._mine.parent)
-            return 200, JSON, DEGRADED if degraded else b'{"status":"ready"}'
-        return 503, JSON, b'{"status":"starting or stopping"}'
+        if not self._kit.ready:
+            return 503, JSON, b'{"status":"starting or stopping"}'
+        gate = self._gate
+        reason = "" if gate is None else gate.shut or gate.lost
+        caps = modes_of(self._kit.caps.now(), self._kit.purse.away.percent) if reason else {}
+        if caps.get("closed"):
+            return 503, JSON, _said(Readiness("shut", reason, caps))
+        if caps:
+            return 200, JSON, _said(Readiness("degraded", reason, caps))
+        if is_degraded(self._mine.parent):
+            return 200, JSON, _said(Readiness("degraded", KEEPER_DOWN))
+        return 200, JSON, _said(Readiness("ready"))
 
     async def _metrics(self, asked: Asked) -> PageText:
         if not may_read(self._kit, asked.header(b"authorization")):
@@ -181,6 +200,20 @@ class Pages:
 
     async def _openapi(self, _: Asked) -> PageText:
         return 200, JSON, openapi_json()
+
+
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `/ready` says."""
+
+    status: Literal["ready", "degraded", "shut"]
+    """`degraded`: calls go on, but not as they should. `shut`: calls are refused by a cap that
+    cannot be counted."""
+    reason: str = ""
+    caps: dict[str, int] = {}
+    """How many caps cannot be counted, by what they do then: `closed`, `local`, `open`."""
+
+
+_said = msgspec.json.Encoder().encode
 
 
 def may_read(kit: Kit, authorization: bytes | None) -> bool:

@@ -3,8 +3,8 @@
 The first call with a key is carried, and its answer copied in memory. The same call again waits for
 that answer, or gets it at once while it is kept; another call under the same key is refused. A key
 counts for its holder and path. Only a good answer is kept, so that a retry after a failure is a new
-call. Workers share no memory: a key that another one has is refused with 409, which clients try
-again. Everything is bounded; what finds no room is simply not kept.
+call. A key that another worker of this machine has is asked for there. Everything is bounded; what
+finds no room is simply not kept.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from bursar.dialects.streams import closes
 from bursar.dialects.wire import as_map, parse_or_none
 from bursar.gateway.http.messages import Asked
+from bursar.gateway.neighbours import SUFFIX, UNKNOWN, Neighbours, Said, Told
 from bursar.model.errors import Refused
 
 HEADER = b"idempotency-key"
@@ -35,6 +34,9 @@ ANSWER_BYTES = 1 << 20
 MOST_BYTES = 16 << 20
 """All answers that are kept, per worker."""
 MOST_KEYS = 10_000
+TRIES, PAUSE_S = 20, 0.05
+"""How often a key that another worker has is asked for, where it hangs up or knows nothing of it,
+since it has just ended or forgotten it."""
 BAD = 400
 AGAIN = ((b"retry-after", b"1"),)
 FOLDER = "repeats"
@@ -52,21 +54,14 @@ class Client(Protocol):
     def is_fresh(self) -> bool: ...
     @property
     def is_over(self) -> bool: ...
+    @property
+    def keeps_up(self) -> bool: ...
     def reply(self, status: int, headers: Headers, body: bytes) -> None: ...
     def start(self, status: int, headers: Headers) -> None: ...
     def send(self, chunk: bytes) -> None: ...
     def finish(self) -> None: ...
     async def room(self) -> None: ...
     def when_gone(self, call: Callable[[], None]) -> None: ...
-
-
-class Said(msgspec.Struct, frozen=True):
-    """A whole answer."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    streamed: bool
 
 
 class Copied:
@@ -89,6 +84,11 @@ class Copied:
     def gone(self) -> bool:
         """Nobody can want the answer any more."""
         return self._asked.gone and self._pieces is None
+
+    @property
+    def keeps_up(self) -> bool:
+        """Its own client reads as fast as it is sent, and nothing else has to be looked at."""
+        return self._asked.keeps_up
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
         self.is_fresh, self.is_over = False, True
@@ -147,11 +147,22 @@ class Repeats:
         self._folder = folder
         self._kept: OrderedDict[bytes, Entry] = OrderedDict()
         self._size = 0
+        self._neighbours: Neighbours | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._neighbours = Neighbours(folder, self._told)
             for place in folder.iterdir():
-                if _holder_of(place) is None:
+                if _is_left_over(place):
                     place.unlink(missing_ok=True)
+
+    async def open(self) -> None:
+        """From now on other workers may ask for answers."""
+        if self._neighbours is not None:
+            await self._neighbours.open()
+
+    def close(self) -> None:
+        if self._neighbours is not None:
+            self._neighbours.close()
 
     async def carry(
         self,
@@ -173,10 +184,15 @@ class Repeats:
         now_s = asyncio.get_running_loop().time()
         self._forget(now_s)
         entry = self._kept.get(key)
+        if entry is None:
+            told = await self._elsewhere(key, sent)
+            if told.known:
+                _say_again(asked, told.said)
+                return
+            entry = self._kept.get(key)
         if entry is not None:
             await self._repeat(asked, entry, sent)
             return
-        self._claim(key, sent)
         entry = self._kept[key] = Entry(sent, asyncio.get_running_loop().create_future())
         copied = Copied(asked)
         try:
@@ -190,17 +206,7 @@ class Repeats:
         if entry.sent != sent:
             raise _other()
         await asyncio.shield(entry.done)
-        said = entry.said
-        if said is None:
-            raise Refused(
-                409,
-                "idempotency_lost",
-                "the first call with this idempotency-key has no answer that could be repeated",
-                mend="ask again",
-                headers=AGAIN,
-            )
-        if not asked.gone:
-            asked.reply(said.status, (*said.headers, REPEATED), said.body)
+        _say_again(asked, entry.said)
 
     def _settle(self, key: bytes, entry: Entry, dialect: str) -> None:
         """Keep a good answer; of any other only who waits already hears."""
@@ -231,25 +237,63 @@ class Repeats:
 
     # -- between workers
 
-    def _claim(self, key: bytes, sent: bytes) -> None:
-        """Make the key ours. Raises Refused where another worker that lives has it."""
-        if self._folder is None:
-            return
+    async def _told(self, key: bytes) -> Told:
+        """What another worker hears of a key."""
+        entry = self._kept.get(key)
+        if entry is None:
+            return UNKNOWN
+        await asyncio.shield(entry.done)
+        return Told(known=True, said=entry.said)
+
+    async def _elsewhere(self, key: bytes, sent: bytes) -> Told:
+        """What the worker that has the key tells; unknown: it is ours now. Raises Refused where
+        that worker lives, and does not tell."""
+        if self._neighbours is None:
+            return UNKNOWN
+        for _ in range(TRIES):
+            pid = None if key in self._kept else self._claim(key, sent)
+            if pid is None:
+                return UNKNOWN
+            told = await self._neighbours.ask(pid, key)
+            if told.known:
+                return told
+            await asyncio.sleep(PAUSE_S)
+        raise Refused(
+            409,
+            "idempotency_elsewhere",
+            "a call with this idempotency-key is under way or was answered a short while ago",
+            mend="wait for its answer, or ask with another key",
+            headers=AGAIN,
+        )
+
+    def _claim(self, key: bytes, sent: bytes) -> int | None:
+        """Make the key ours; else the process that has it. Raises Refused where that has it for
+        another call."""
+        assert self._folder is not None
         place = self._folder / key.hex()
         while not _made(place, b"%d %b" % (os.getpid(), sent.hex().encode())):
             theirs = _holder_of(place)
             if theirs is None:
                 place.unlink(missing_ok=True)
                 continue
-            if theirs != sent.hex():
+            pid, other = theirs
+            if other != sent.hex():
                 raise _other()
-            raise Refused(
-                409,
-                "idempotency_elsewhere",
-                "a call with this idempotency-key is under way or was answered a short while ago",
-                mend="wait for its answer, or ask with another key",
-                headers=AGAIN,
-            )
+            return pid
+        return None
+
+
+def _say_again(asked: Asked, said: Said | None) -> None:
+    if said is None:
+        raise Refused(
+            409,
+            "idempotency_lost",
+            "the first call with this idempotency-key has no answer that could be repeated",
+            mend="ask again",
+            headers=AGAIN,
+        )
+    if not asked.gone:
+        asked.reply(said.status, (*said.headers, REPEATED), said.body)
 
 
 def _is_good(said: Said, dialect: str) -> bool:
@@ -294,14 +338,22 @@ def _made(place: Path, content: bytes) -> bool:
     return True
 
 
-def _holder_of(place: Path) -> str | None:
-    """The call that another worker, which lives, holds a key for; None where there is none."""
+def _is_left_over(place: Path) -> bool:
+    """Whether a file is of no worker that lives but this one."""
+    if place.suffix == SUFFIX:
+        return not (place.stem.isdecimal() and _lives(int(place.stem)))
+    return _holder_of(place) is None
+
+
+def _holder_of(place: Path) -> tuple[int, str] | None:
+    """The other worker, which lives, that holds a key, and for which call; None where there is
+    none."""
     try:
         pid, _, sent = place.read_text(encoding="utf-8", errors="replace").partition(" ")
     except FileNotFoundError:
         return None
     mine = not pid.isdecimal() or int(pid) == os.getpid()
-    return None if mine or not _lives(int(pid)) else sent
+    return None if mine or not _lives(int(pid)) else (int(pid), sent)
 
 
 def _lives(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """The door: which requests are let in, and who answers them.
 
 `admit` sees the headers only, so that nobody without a key makes us read a body. `answer` is one of
-the four edges of the house where any fault is caught: a meter that fails must not fail the call
+the edges of the house where any fault is caught: a meter that fails must not fail the call
 with a traceback, and tells nothing of its inside.
 """
 
@@ -16,7 +16,11 @@ from traceback import extract_tb
 import msgspec
 
 from bursar.dialects.refusals import refusal_body
+from bursar.dialects.showing import Showing
+from bursar.engine.chain import run
 from bursar.gateway.carriage import Carriage
+from bursar.gateway.chains import Carried, LivePorts
+from bursar.gateway.changing import changed, not_routed, seen_by_levers
 from bursar.gateway.endpoints import (
     MESSAGES,
     Entrance,
@@ -25,12 +29,15 @@ from bursar.gateway.endpoints import (
     endpoint_of,
     page_of,
 )
-from bursar.gateway.http.messages import Asked, Refusal
+from bursar.gateway.http.messages import Asked, Headers, Refusal
 from bursar.gateway.kit import Kit
-from bursar.gateway.ordering import order_of
+from bursar.gateway.order import Order
+from bursar.gateway.ordering import Routed, order_of
 from bursar.gateway.passing import pass_through
 from bursar.gateway.repeating import Client, Repeats
 from bursar.gateway.settings import Holder
+from bursar.model.call import Call
+from bursar.model.entry import Decision
 from bursar.model.errors import BadInput, Refused
 
 NOT_FOUND = 404
@@ -64,6 +71,9 @@ class Gateway:
 
     def admit(self, asked: Asked) -> Refusal | None:
         """None: let in. Else the answer, sent at once."""
+        known = asked.noted
+        if isinstance(known, Admitted):
+            return self._admit_again(known)
         anthropic = asked.header(MESSAGES) is not None
         entrance = endpoint_of(asked.method, asked.target, anthropic=anthropic)
         if entrance is None:
@@ -76,6 +86,14 @@ class Gateway:
             asked.noted = Admitted(entrance, self._kit.desk.holder(asked.headers))
         except Refused as refused:
             return self._refusal(entrance.endpoint.dialect, refused)
+        return None
+
+    def _admit_again(self, known: Admitted) -> Refusal | None:
+        """The same head as before: only the key may have lost its rights meanwhile."""
+        try:
+            self._kit.desk.still(known.holder)
+        except Refused as refused:
+            return self._refusal(known.entrance.endpoint.dialect, refused)
         return None
 
     async def answer(self, asked: Asked) -> None:
@@ -105,6 +123,16 @@ class Gateway:
         finally:
             self._kit.tally.open -= 1
 
+    def worded(self, refused: Refusal, target: bytes, headers: Headers) -> Refusal:
+        """A refusal of HTTP itself, in the dialect of the path as far as it was read."""
+        anthropic = any(name.lower() == MESSAGES for name, _ in headers)
+        entrance = endpoint_of(b"POST", target)
+        if entrance is None:
+            dialect = dialect_at(target, anthropic=anthropic)
+        else:
+            dialect = entrance.endpoint.dialect
+        return self._refusal(dialect, Refused(refused.status, refused.kind, refused.message))
+
     async def _carry(self, asked: Asked, admitted: Admitted) -> None:
         if not admitted.entrance.endpoint.metered:
             await pass_through(self._kit, asked, admitted.entrance, admitted.holder)
@@ -123,15 +151,41 @@ class Gateway:
         """Carry a call. `client`: where its answer goes."""
         kit = self._kit
         order = order_of(kit, asked, entrance, holder)
-        order, held = await kit.purse.reserve(order, kit.caps.now())
-        if held is None:
-            await Carriage(kit, client, order).run()
+        levers = kit.chains.of(order.plan.route.name)
+        if not levers:
+            await self._send(client, order)
             return
+        call = seen_by_levers(order)
+
+        async def send(after: Call, told: tuple[Decision, ...]) -> Carried:
+            went = order
+            if after.model != call.model:
+                try:
+                    routed = Routed(order, after.model or "")
+                    went = order_of(kit, asked, entrance, holder, routed)
+                except Refused as refused:
+                    told = (*told, not_routed(after, refused))
+            return await self._send(client, changed(went, call, after, told))
+
+        def count(one: Decision) -> None:
+            kit.tally.add("levers", (order.plan.route.name, one.lever, one.verdict))
+
+        await run(levers, call, LivePorts(send, Showing(asked.body, holder.salt), count))
+
+    async def _send(self, client: Client, order: Order) -> Carried:
+        """Reserve, carry, settle."""
+        kit = self._kit
+        order, held = await kit.purse.reserve(order, kit.caps.now())
+        carriage = Carriage(kit, client, order, held)
+        if held is None:
+            await carriage.run()
+            return carriage.done
         try:
             if not client.gone:
-                await Carriage(kit, client, order, held).run()
+                await carriage.run()
         finally:
             await held.void()
+        return carriage.done
 
     def _refuse(self, asked: Asked, dialect: str, refused: Refused) -> None:
         if not asked.is_fresh:

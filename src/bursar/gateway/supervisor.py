@@ -9,7 +9,9 @@ and it is tried again for as long as it takes, loudly.
 
 from __future__ import annotations
 
+import gc
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -29,7 +31,10 @@ MOST_QUICK = 5
 """So many quick deaths in a row of a vital child stop the gateway."""
 PAUSES_S = (0.0, 0.1, 0.5, 2.0, 5.0, 10.0, 30.0)
 """Before a start that follows so many quick deaths, and each further one."""
-TICK_S = 1.0
+TICK_S = 0.25
+"""Between two looks at children that are to be started."""
+LAST_S = 1.0
+"""Beyond the grace time, until a child is killed."""
 KEEPER, PURSE, WORKER = "keeper", "purse", "worker"
 """Kinds of children. Only workers are vital."""
 INCARNATIONS = 1_024
@@ -96,7 +101,7 @@ class Supervisor:
         self._say = say
         self._grace_s = grace_s
         self._fork = get_context("fork")
-        self._incarnation = int(time.time()) % INCARNATIONS
+        self._incarnation = secrets.randbelow(INCARNATIONS)
         self._stopping = False
         self._bell = os.pipe()
         """Rung by a stop, since a signal alone does not end a wait."""
@@ -106,6 +111,8 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
         signal.signal(signal.SIGHUP, self._pass_on)
+        gc.collect()
+        gc.freeze()  # what the collector looks at is copied: in the children it looks at their own
         failed: Child | None = None
         while not self._stopping and failed is None:
             self._fill()
@@ -170,9 +177,9 @@ class Supervisor:
     def _end(self) -> None:
         """Workers first: the keeper sees their last records, the purse their last costs."""
         workers = [one for one in self._children if one.vital]
-        _ask_to_end(workers, self._grace_s + TICK_S)
+        _ask_to_end(workers, self._grace_s + LAST_S)
         others = [one for one in self._children if not one.vital]
-        _ask_to_end(others, self._grace_s + TICK_S)
+        _ask_to_end(others, self._grace_s + LAST_S)
 
     def _stop(self, *_: object) -> None:
         if not self._stopping:

@@ -51,6 +51,8 @@ class Counts(msgspec.Struct):
     """(rule,): by the name of the route's rule."""
     large: dict[Labels, int] = {}
     """(rule,): requests above the size at which somebody wants to know."""
+    levers: dict[Labels, int] = {}
+    """(rule, lever, verdict): what levers did to calls, refused ones too."""
     spans: dict[Labels, int] = {}
     """(fate,): spans for a collector, by what became of them."""
     journal: dict[Labels, int] = {}

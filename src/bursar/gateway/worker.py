@@ -1,7 +1,7 @@
 """One worker: an event loop that takes clients in on the shared port.
 
-Everything that a call needs is made here once. Once a second the worker looks whether the settings
-changed, and leaves its counts for the metrics page.
+Everything that a call needs is made here once. The worker looks five times a second whether the
+settings changed, and leaves its counts for the metrics page once a second.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,10 @@ from bursar.model.errors import BursarError
 from bursar.price.book import load_book
 from bursar.price.cache import user_overlays
 
-TICK_S = 1.0
+TICK_S = 0.2
+"""Between two looks at the settings."""
+TURNS = 5
+"""Of them, one at everything."""
 YOUNG_OBJECTS = 50_000
 """New objects between two looks of the garbage collector; calls leave hardly any cycles. What a
 worker is made of is left out of them."""
@@ -98,8 +102,9 @@ async def _work(post: Post, port: socket.socket, slot: int, incarnation: int) ->
             "keeper_up": int(not is_degraded(place.parent)),
         }
 
-    pages = Pages(kit, place, fresh, states)
+    pages = Pages(kit, place, fresh, states, counting.gate)
     repeats = Repeats(place.parent / REPEATS if post.workers > 1 else None)
+    await repeats.open()
     await counting.begin(kit, post.workers, _say)
     server = await serve(
         Gateway(kit, pages.by_path(), repeats),
@@ -115,15 +120,16 @@ async def _work(post: Post, port: socket.socket, slot: int, incarnation: int) ->
     gc.collect()
     gc.freeze()
     kit.ready = True
-    await _tend(rounds.look, ended)
+    await _tend(rounds, ended)
     await _close(kit, server, settings.listen.grace_s)
+    repeats.close()
     await kit.purse.tend()
     await counting.close()
     fresh()
 
 
 class Rounds:
-    """What a worker looks after, once a second."""
+    """What a worker looks after: its settings five times a second, the rest once."""
 
     def __init__(
         self,
@@ -145,17 +151,25 @@ class Rounds:
         self._watched.forget()
         self._again = True
 
-    async def look(self) -> None:
+    async def glance(self) -> None:
+        """Take other settings and prices, and let new caps act soon."""
         kit = self._kit
         news = self._watched.look()
         if news is not None:
             kit.take_desk(self._watched.desk)
             await self._counting.take(self._watched.desk)
+            kit.end_lost()
             _say(f"bursar: {news}")
-        kit.end_lost()
         if self._again:
             self._again = False
             await self._take_prices()
+        if self._counting.hurries:
+            await self._counting.look()
+
+    async def look(self) -> None:
+        """At everything."""
+        kit = self._kit
+        kit.end_lost()
         await self._counting.look()
         await kit.purse.tend()
         kit.journal_is_full = journal_bytes(self._home) > self._space_bytes
@@ -170,13 +184,18 @@ class Rounds:
             _say(f"bursar: the prices stay as they were: {bad}")
             return
         self._kit.book = book
+        self._kit.chains.take_book(book)
         self._kit.purse.take_book(book)
 
 
-async def _tend(look: Callable[[], Awaitable[None]], ended: asyncio.Event) -> None:
-    """Look after the worker once a second, until the end."""
-    while not ended.is_set():
-        await look()
+async def _tend(rounds: Rounds, ended: asyncio.Event) -> None:
+    """Look after the worker until the end."""
+    for turn in count():
+        if ended.is_set():
+            break
+        await rounds.glance()
+        if turn % TURNS == 0:
+            await rounds.look()
         try:
             await asyncio.wait_for(ended.wait(), TICK_S)
         except TimeoutError:

@@ -27,12 +27,14 @@ from bursar.model.call import Call, Limits, Tags
 from bursar.model.entry import STANDARD, Answer, Attempt, Entry, Flag, Origin, ToolOutcome
 from bursar.model.errors import BadInput
 from bursar.model.money import nano_from_usd
-from bursar.model.usage import Usage
+from bursar.model.usage import Basis, Usage
 
 NAME = "otlp"
 COUNTED_UP = re.compile(r"^\D*\d{1,6}$")
 """Response ids that are not unique: local servers count them up from one."""
 WRAPPERS_OF_TIERS = "openai_chat"
+LONGEST = 1e12
+"""No wait is longer, in any unit."""
 
 
 def is_model(span: Span) -> bool:
@@ -120,11 +122,17 @@ class Reader:
                 blocks=content.answer,
                 tool_uses=content.tool_uses,
                 stop=stop_of({"finish_reason": stop}) if isinstance(stop, str) else None,
-                status="failed" if failed else "ok",
+                status=self._outcome(failed),
             ),
             tool_outcomes=outcomes,
             origin=self.origin,
         )
+
+    def _outcome(self, failed: bool) -> str:
+        own = self.attributes.get(known.OWN_OUTCOME)
+        if own in known.OUTCOMES:
+            return str(own)
+        return "failed" if failed else "ok"
 
     def _call(self, content: Content) -> Call:
         span, attributes = self.span, self.attributes
@@ -132,17 +140,21 @@ class Reader:
         unique = response_id is not None and not COUNTED_UP.match(response_id)
         stream = first_of(attributes, known.STREAM)
         retry = attributes.get("pydantic_ai.output.retry.attempt")
-        is_retry = isinstance(retry, int) and retry > 0
+        parsed_again = isinstance(retry, int) and retry > 0
         limits = content.prompt.limits if content.prompt else Limits()
         if limits.max_tokens is None:
             limits = msgspec.structs.replace(limits, max_tokens=self._max_tokens())
         return Call(
             key=f"otel:{response_id}" if unique else f"otel:{span.trace}:{span.id}",
             at=parse_time(span.start_nano)[0] if span.start_nano else None,
+            dialect=first_text(attributes, (known.OWN_DIALECT,)),
             provider=self._provider(),
             model=self._asked(content) or self._served(),
             blocks=content.prompt.blocks if content.prompt else None,
-            tags=Tags(is_retry=is_retry, retry_cause="parse" if is_retry else None),
+            tags=Tags(
+                is_retry=parsed_again or attributes.get(known.OWN_RETRY) is True,
+                retry_cause="parse" if parsed_again else None,
+            ),
             limits=limits,
             stream=stream if isinstance(stream, bool) else None,
             schema_digest=content.prompt.schema_digest if content.prompt else None,
@@ -158,11 +170,13 @@ class Reader:
             model=self._served() or self._asked(content),
             price_class=self._price_class(),
             usage=usage,
+            basis=known.BASES.get(str(self.attributes.get(known.OWN_BASIS)), Basis.MEASURED),
             recorded_cost_nano=self._cost(),
             status=status,
             first_byte_ms=self._first_byte_ms(),
-            total_ms=total_ms if span.end_nano and total_ms >= 0 else None,
-            provider_request_id=self._response_id(),
+            total_ms=total_ms if span.end_nano > span.start_nano else None,
+            provider_request_id=first_text(self.attributes, (known.OWN_REQUEST_ID,))
+            or self._response_id(),
         )
 
     # -- numbers
@@ -188,6 +202,9 @@ class Reader:
             return None
 
     def _cost(self) -> int | None:
+        own = self.attributes.get(known.OWN_COST)
+        if type(own) is int and own >= 0:
+            return own
         details = as_map(decoded(self.attributes.get("langfuse.observation.cost_details")))
         cost = details.get("total", first_of(self.attributes, known.COST))
         if cost is None:
@@ -208,8 +225,12 @@ class Reader:
     def _first_byte_ms(self) -> int | None:
         for key, micros in known.FIRST_BYTE:
             value = self.attributes.get(key)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-                return int(value * micros) // 1000
+            if (
+                isinstance(value, (int, float))
+                and 0 <= value < LONGEST
+                and not isinstance(value, bool)
+            ):
+                return round(value * micros) // 1000
         return None
 
     # -- words
@@ -258,6 +279,8 @@ class Reader:
         for said in (reported, error):
             if isinstance(said, (int, str)) and str(said).isdecimal() and 100 <= int(said) < 600:
                 return int(said)
+        if known.OWN_OUTCOME in self.attributes:
+            return None
         if not self.span.failed and not error:
             return 200
         names = [str(error or ""), self.span.said[:200]]

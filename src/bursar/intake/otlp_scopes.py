@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from bursar.model.usage import Basis
+
 INSIDE = True
 OUTSIDE = False
 
@@ -170,6 +172,15 @@ STOP = (
 OWN_USAGE = "bursar.usage"
 """Our gateway's own spans: every unit, where the convention has fewer."""
 OWN_PRICE_CLASS = "bursar.price_class"
+OWN_BASIS = "bursar.usage.basis"
+OWN_OUTCOME = "bursar.outcome"
+"""On each of our own spans; what such a span does not say is not known, and not guessed."""
+OWN_COST = "bursar.cost_nano"
+OWN_RETRY = "bursar.is_retry"
+OWN_REQUEST_ID = "bursar.provider_request_id"
+OWN_DIALECT = "bursar.dialect"
+BASES = {basis.value: basis for basis in Basis}
+OUTCOMES = frozenset(("ok", "cached", "refused", "left", "failed"))
 STREAM = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
 MAX_TOKENS = ("gen_ai.request.max_tokens", "llm.request.max_tokens", "ai.settings.maxTokens")
 HTTP_STATUS = ("http.response.status_code", "http.status_code")

@@ -10,7 +10,8 @@ a session's blocks add up to its calls, kind by kind and bucket by bucket.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -49,7 +50,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """... and the numbers of the session's blocks that come after them."""
 
 
-class Life(msgspec.Struct, kw_only=True):
+class Life(msgspec.Struct, kw_only=True, gc=False):
     """One block of the session, and what it has cost so far."""
 
     block: Block
@@ -64,6 +65,11 @@ class Life(msgspec.Struct, kw_only=True):
 class SessionBlocks:
     """The blocks of one session, in the order in which its latest call sent them."""
 
+    __slots__ = (
+        *("lives", "path", "asked", "sends", "_digests", "_chain", "_sum", "_of_kind", "_number"),
+        *("_times", "_sent", "_slopes", "_weights", "_carried", "_unfolded"),
+    )
+
     def __init__(self) -> None:
         self.lives: list[Life] = []
         self.path: list[int] = []
@@ -73,11 +79,12 @@ class SessionBlocks:
         self.sends = 0
         """Attempts followed; a retried call is sent more than once."""
         self._digests: list[int] = []
-        self._kinds: list[int] = []
-        self._chain: list[int] = [0]
+        self._chain = array("q", (0,))
         self._sum: list[int] = [0]
-        self._kind_sums: dict[int, list[int]] = {}  # of the kinds that the session has
-        self._number: dict[tuple[int, int], int] = {}
+        self._of_kind: dict[int, tuple[list[int], list[int]]] = {}
+        """Of each kind that the session has: where its blocks stand, and their running sum."""
+        self._number: dict[int | tuple[int, int], int] = {}
+        """By digest; where a prompt has a block several times, by digest and which of them."""
         self._times: dict[int, int] = {}
         self._sent = 0  # blocks with a number below were sent before
         self._slopes: dict[int, list[float]] = {}  # of the buckets that were billed
@@ -89,7 +96,7 @@ class SessionBlocks:
         """Take up a session where the ledger left it."""
         self.lives = list(lives)
         self.sends, self.asked = sends, asked
-        self._number = {(one.block.digest, one.nth): n for n, one in enumerate(self.lives)}
+        self._number = {_key(one.block.digest, one.nth): n for n, one in enumerate(self.lives)}
         self._sent = len(self.lives)
         self._return(path)
 
@@ -160,11 +167,11 @@ class SessionBlocks:
             self._times[self.lives[number].block.digest] -= 1
         del self.path[length:]
         del self._digests[length:]
-        del self._kinds[length:]
         del self._chain[length + 1 :]
         del self._sum[length + 1 :]
-        for sums in self._kind_sums.values():
-            del sums[length + 1 :]
+        for places, sums in self._of_kind.values():
+            left = bisect_left(places, length)
+            del places[left:], sums[left + 1 :]
         for slope in self._slopes.values():
             del slope[length:]
             slope.append(-sum(slope))
@@ -179,7 +186,7 @@ class SessionBlocks:
             digest = block.digest
             nth = times.get(digest, 0)
             times[digest] = nth + 1
-            key = (digest, nth)
+            key = (digest, nth) if nth else digest
             number = numbers.get(key)
             if number is None:
                 tokens = block.tokens
@@ -200,18 +207,23 @@ class SessionBlocks:
         self._push(numbers)
 
     def _push(self, numbers: Sequence[int]) -> None:
-        digests, chain, sums, kind_sums = self._digests, self._chain, self._sum, self._kind_sums
-        for number in numbers:
-            one = self.lives[number]
-            digest, tokens, kind = one.block.digest, one.tokens, KIND_NUMBER[one.block.kind]
-            if kind not in kind_sums:
-                kind_sums[kind] = [0] * len(sums)
+        lives, of_kind = self.lives, self._of_kind
+        digests, chain, sums = self._digests, self._chain, self._sum
+        link, total = chain[-1], sums[-1]
+        for place, number in enumerate(numbers, len(self.path)):
+            one = lives[number]
+            block, tokens = one.block, one.tokens
+            digest, kind = block.digest, KIND_NUMBER[block.kind]
+            link = ((link ^ digest) * GOLDEN + 1) & MASK
+            total += tokens
             digests.append(digest)
-            self._kinds.append(kind)
-            chain.append(((chain[-1] ^ digest) * GOLDEN + 1) & MASK)
-            sums.append(sums[-1] + tokens)
-            for other, of_kind in kind_sums.items():
-                of_kind.append(of_kind[-1] + tokens if other == kind else of_kind[-1])
+            chain.append(link)
+            sums.append(total)
+            held = of_kind.get(kind)
+            if held is None:
+                held = of_kind[kind] = ([], [0])
+            held[0].append(place)
+            held[1].append(held[1][-1] + tokens)
         self.path.extend(numbers)
         self._carried.extend([0] * len(numbers))
         for slope in self._slopes.values():
@@ -271,9 +283,10 @@ class SessionBlocks:
                 spot = CARRIED if before and bucket == FRESH else bucket
                 first, last = self._lay(a, b, density, spot)
                 head, tail = a - sums[first], b - sums[last]
-                head_kind, tail_kind = self._kinds[first], self._kinds[last]
-                for kind, kind_sums in self._kind_sums.items():
-                    amount = kind_sums[last] - kind_sums[first]
+                head_kind, tail_kind = self._kind_at(first), self._kind_at(last)
+                for kind, (places, of_kind) in self._of_kind.items():
+                    amount = of_kind[bisect_left(places, last)]
+                    amount -= of_kind[bisect_left(places, first)]
                     if kind == head_kind:
                         amount -= head
                     if kind == tail_kind:
@@ -284,6 +297,9 @@ class SessionBlocks:
                         weights[slot] = weights.get(slot, 0.0) + amount * density
                         tokens[side] = tokens.get(side, 0.0) + amount
         return parts_of(weights, tokens, sums[-1], charge)
+
+    def _kind_at(self, place: int) -> int:
+        return KIND_NUMBER[self.lives[self.path[place]].block.kind]
 
     def _lay(self, low: float, high: float, density: float, bucket: int) -> tuple[int, int]:
         """Book `density` pico per token between two places of the prompt; their blocks."""
@@ -340,14 +356,18 @@ class SessionBlocks:
             shares, weights = booked[bucket], self._weights.get(bucket)
             if weights is None:
                 weights = [0.0] * len(lives)
-            parts = apportion(nano, [max(0.0, weights[number]) for number in mine])
+            owed_by = [weights[number] for number in mine]
+            parts = apportion(nano, [one if one > 0.0 else 0.0 for one in owed_by])
             for number, share in zip(mine, parts, strict=True):
                 shares[number] = share
         for bucket, shares in booked.items():
             for one, more in zip(lives, shares, strict=True):
                 if more:
-                    one.nano = (
-                        *one.nano[:bucket],
-                        one.nano[bucket] + more,
-                        *one.nano[bucket + 1 :],
-                    )
+                    nano = list(one.nano)
+                    nano[bucket] += more
+                    one.nano = tuple(nano)
+
+
+def _key(digest: int, nth: int) -> int | tuple[int, int]:
+    """Nearly every block stands once in its prompt, so that its digest is enough."""
+    return (digest, nth) if nth else digest

@@ -1,7 +1,8 @@
 """What the calls of a gateway came to, counted for caps: in nanodollars, tokens and calls.
 
 A cap looks at scopes of a call. Most are columns; what the ledger has no column for stands among
-the tags under a name that no client can say. A call whose cost nobody knows counts what it held.
+the tags under a name that no client can say. A call whose cost nobody knows counts what it held;
+an answer that was given up counts what its provider may bill of it, as far as that was held.
 Only what journals told is counted: an import of somebody's logs spends no budget of this gateway.
 """
 
@@ -19,6 +20,7 @@ ROUTE, MODEL, PROVIDER = "@route", "@model", "@provider"
 the settings: kept where no column says the same."""
 SESSION = "session"
 COLUMNS = {one: f"a.{one}" for one in TAG_COLUMNS if one != "user_id"} | {"user": "a.user_id"}
+INCARNATION = "(a.call_id >> 12) & 1023"
 JOURNALS = "a.source IN (SELECT source FROM sources WHERE format = 'journal')"
 MOST_DONE = 200_000
 MOST_LENGTHS = 50_000
@@ -28,9 +30,11 @@ CALLS = f"""WITH held AS (
     FROM decisions WHERE lever = '{LEVER}' GROUP BY call_id
 ), calls AS (
     SELECT a.*, s.id AS session_id, epoch_ms(a.at) AS at_ms,
-        coalesce(a.cost_nano, held.nano) AS counts_nano,
+        CASE WHEN a.usage_basis = 'modelled' THEN greatest(a.cost_nano, held.nano)
+            ELSE coalesce(a.cost_nano, held.nano) END AS counts_nano,
         CASE WHEN a.prompt_tokens IS NOT NULL
-            THEN a.prompt_tokens + a.output_tokens + a.reasoning_tokens
+            THEN greatest(a.prompt_tokens + a.output_tokens + a.reasoning_tokens,
+                CASE WHEN a.usage_basis = 'modelled' THEN held.tokens END)
             WHEN a.status >= 400 THEN 0 ELSE held.tokens END AS counts_tokens
     FROM attempts AS a
     LEFT JOIN sessions AS s ON s.session = a.session
@@ -49,6 +53,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     """Where `step_ms` is 0: the one slot."""
     step_ms: int = 0
+    incarnation: int | None = None
+    """Only calls of this life of a worker, which stands in their ids."""
 
 
 def scope_sql(scope: str) -> str:
@@ -83,6 +89,9 @@ def counts_sql(scopes: Sequence[str], stretch: Stretch) -> tuple[str, list[objec
     if stretch.until_ms:
         where += " AND a.at_ms < ?"
         values.append(stretch.until_ms)
+    if stretch.incarnation is not None:
+        where += f" AND {INCARNATION} = ?"
+        values.append(stretch.incarnation)
     sql = (
         f"{CALLS} SELECT {', '.join([*named, f'{slot} AS slot'])},"
         " sum(coalesce(a.counts_nano, 0))::BIGINT, sum(coalesce(a.counts_tokens, 0))::BIGINT,"
@@ -107,7 +116,7 @@ def ended_sql(scopes: Sequence[str], incarnation: int, since_ms: int) -> tuple[s
     sql = (
         f"{CALLS} SELECT {', '.join([*named, 'a.call_id', 'a.n', 'a.at_ms'])},"
         " coalesce(a.counts_nano, 0), coalesce(a.counts_tokens, 0) FROM calls AS a"
-        " WHERE (a.call_id >> 12) & 1023 = ? AND a.at_ms + coalesce(a.total_ms, 0) >= ?"
+        f" WHERE {INCARNATION} = ? AND a.at_ms + coalesce(a.total_ms, 0) >= ?"
         f" ORDER BY a.call_id DESC LIMIT {MOST_DONE}"
     )
     return sql, [incarnation, since_ms]

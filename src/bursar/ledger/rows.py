@@ -142,23 +142,25 @@ class Rows:
 
     def add_session(self, number: int, blocks: SessionBlocks) -> None:
         """The blocks of a session as they stand now."""
+        add = self._cells["blocks"].extend
         for place, one in enumerate(blocks.fold()):
             block = one.block
-            self.add(
-                "blocks",
-                number,
-                place,
-                block.digest,
-                one.nth,
-                WORDS[block.role],
-                WORDS[block.kind],
-                block.name,
-                one.tokens,
-                block.size_bytes,
-                WORDS[block.mark],
-                one.first_step,
-                one.carries,
-                *one.nano,
+            add(
+                (
+                    number,
+                    place,
+                    block.digest,
+                    one.nth,
+                    WORDS[block.role],
+                    WORDS[block.kind],
+                    block.name,
+                    one.tokens,
+                    block.size_bytes,
+                    WORDS[block.mark],
+                    one.first_step,
+                    one.carries,
+                    *one.nano,
+                )
             )
 
 

@@ -23,6 +23,8 @@ from bursar.model.entry import SessionFact
 SESSION_EPOCH = datetime(2020, 1, 1)
 TIMELESS = 1 << 62
 MOST = 2**63 - 1
+BLOCKS_A_SESSION = 30
+"""Of the sessions that are kept in memory, together."""
 Row = dict[str, Any]
 
 
@@ -153,9 +155,14 @@ class Shelf:
             )
 
     def give_up(self, keep: int) -> None:
-        """Forget the sessions not touched for longest. Only after `put_back`."""
-        while len(self._open) > keep:
-            self._open.popitem(last=False)
+        """Forget the sessions not touched for longest. Only after `put_back`.
+
+        Few long ones take as much room as many short ones, so their blocks are bounded too.
+        """
+        most = keep * BLOCKS_A_SESSION
+        blocks = sum([len(one.blocks.lives) for one in self._open.values()])
+        while len(self._open) > keep or (blocks > most and self._open):
+            blocks -= len(self._open.popitem(last=False)[1].blocks.lives)
 
 
 def _session(row: Row, lives: list[Life]) -> Session:

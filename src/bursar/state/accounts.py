@@ -104,7 +104,14 @@ class Accounts:
             return Denial("age", 0)
         _check_length(held, amounts)
         self._renew(held, at_ms)
+        is_less = min(amounts, default=0) < 0
+        if is_less:
+            if held.is_less:
+                return None
+            amounts = [max(more, -was) for more, was in zip(amounts, held.amounts, strict=True)]
         for index, claim in enumerate(held.claims):
+            if amounts[index] < 0:
+                continue
             account, slot = held.accounts[index], held.slots[index]
             level = account.level(claim.slot, since_at(claim, at_ms), claim.step)
             limit = account.limit if claim.step else slot.limit
@@ -112,6 +119,7 @@ class Accounts:
                 since = since_at(claim, at_ms)
                 moved = msgspec.structs.replace(claim, since=since, limit=limit)
                 return denied("limit", index, account, moved)
+        held.is_less = held.is_less or is_less
         for index, claim in enumerate(held.claims):
             amount = amounts[index]
             held.amounts[index] += amount

@@ -92,6 +92,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """When the store is away: nothing is admitted, this node spends its own share, or all is."""
     cuts: bool = True
     """A stream that the limit no longer pays for is cut; False: it runs to its end."""
+    limits_streams: bool = False
+    """No stream is cut: each is limited to what its hold pays, like any other answer."""
     clamps: bool = True
     """Near the limit the answer's bound is brought down to what is left."""
     wait_ms: int = 0

@@ -46,7 +46,10 @@ class HoldRule(msgspec.Struct, frozen=True, kw_only=True):
     check_tokens: int = 50
     """Tokens that a stream may give between two looks at it."""
     tail_tokens: int = 64
-    """Tokens that may still be billed after a stream is cut."""
+    """Tokens that may still be billed after a stream is cut; of a fast stream, as many as it says
+    in `lag_ms`."""
+    lag_ms: int = 200
+    """From a token that is made to the provider's stop, had we cut the stream at that token."""
     ask_percent: int = 80
     """Of its hold: where a stream asks for more in any case."""
     step_percent: int = 102
@@ -153,9 +156,9 @@ def hold_of(
     free = _paid(size, top, left.room, margin)
     basis: Basis = "unpriced" if top is None else "worst" if want == cap else "lengths"
     least = min(cap, max(rule.floor_tokens, size.least_tokens))
-    if mode == "whole":
-        least = max(least, min(want, _quantile(lengths, cap, rule))) if known else least
     alone = left.others == 0 or not known
+    if mode == "whole" and not alone:
+        least = max(least, min(want, _quantile(lengths, cap, rule)))
     if want > free:
         takes_less = mode == "whole" or (mode == "stream" and alone)
         if not takes_less or free < least:
@@ -241,7 +244,14 @@ def _short(size: Size, top: Top | None, least: int, margin: int) -> Short:
     return Short(nano=nano, tokens=size.prompt_tokens + held)
 
 
-def more_of(hold: Hold, said_tokens: int, lengths: Lengths | None, rule: HoldRule) -> More | None:
+def ahead_of(rule: HoldRule, ahead_tokens: int) -> int:
+    """What a stream must hold beyond what it has said. `ahead_tokens`: what it says in `lag_ms`."""
+    return max(rule.check_tokens + rule.tail_tokens, ahead_tokens)
+
+
+def more_of(
+    hold: Hold, said_tokens: int, lengths: Lengths | None, rule: HoldRule, ahead_tokens: int = 0
+) -> More | None:
     """Whether a stream that has said so many tokens should hold more now."""
     held, most = hold.answer_tokens, hold.most_tokens
     if held >= most:
@@ -251,7 +261,7 @@ def more_of(hold: Hold, said_tokens: int, lengths: Lengths | None, rule: HoldRul
     if lengths is not None and lengths.known and rule.step_percent:
         soon = (said_tokens + rule.check_tokens) // answers
         mean = answers * lengths.expected(soon, most // answers)
-    reach = said_tokens + 2 * rule.check_tokens + rule.tail_tokens
+    reach = said_tokens + rule.check_tokens + ahead_of(rule, ahead_tokens)
     if mean <= held and max(reach, said_tokens * 100 // rule.ask_percent) < held:
         return None
     least = min(most, reach)
@@ -259,11 +269,11 @@ def more_of(hold: Hold, said_tokens: int, lengths: Lengths | None, rule: HoldRul
     return More(want, max(held, least)) if want > held else None
 
 
-def must_cut(hold: Hold, said_tokens: int, rule: HoldRule) -> bool:
+def must_cut(hold: Hold, said_tokens: int, rule: HoldRule, ahead_tokens: int = 0) -> bool:
     """Whether a stream must be cut now, so that all that is billed is held."""
     if hold.answer_tokens >= hold.most_tokens:
         return False
-    return said_tokens + rule.check_tokens + rule.tail_tokens > hold.answer_tokens
+    return said_tokens + ahead_of(rule, ahead_tokens) > hold.answer_tokens
 
 
 def worst_over(
@@ -280,7 +290,8 @@ def worst_over(
     if not each:
         if mode == "soft":
             return Over(0, "each call holds its worst case")
-        return Over(0, "a stream is cut while its hold still pays for what is under way")
+        lag_s = PLAIN.lag_ms / 1_000
+        return Over(0, f"a stream is cut while its hold still pays for the next {lag_s:g} s of it")
     what = (
         f"each call may cost {usd(each)} USD more than it holds, and is neither cut nor limited"
         if mode == "soft"

@@ -3,6 +3,8 @@
 One whole number is kept for each key: the microsecond by which everything admitted so far will
 have been paid for at the allowed speed. It may lie one period ahead of now at most, which is the
 burst. Each ask is rounded up to a whole microsecond, so a rate errs on the strict side by that.
+What is lost with a store is these numbers: every key then has its whole burst again, once. Who
+counts in the store's place meanwhile grants none (`empty_ms`), so that it stays at that one.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from bursar.state.terms import Denial, Rate
 class Rates:
     """The numbers of all keys."""
 
-    __slots__ = ("_until_us",)
+    __slots__ = ("_empty_us", "_until_us")
 
-    def __init__(self) -> None:
+    def __init__(self, empty_ms: int | None = None) -> None:
+        """`empty_ms`: when a key that is not known yet had nothing left, and began to fill; None:
+        it has its whole burst."""
         self._until_us: dict[str, int] = {}
+        self._empty_us = None if empty_ms is None else empty_ms * 1000
 
     def __len__(self) -> int:
         return len(self._until_us)
@@ -29,10 +34,13 @@ class Rates:
         kept: dict[str, int] = {}
         for index, rate in enumerate(rates):
             most_us = now_us + rate.period_us
-            used_us = min(max(self._until_us.get(rate.key, 0), now_us), most_us)
+            stored_us = self._until_us.get(rate.key)
+            if stored_us is None:
+                stored_us = 0 if self._empty_us is None else self._empty_us + rate.period_us
+            used_us = min(max(stored_us, now_us), most_us)
             next_us = used_us - (-rate.cost * rate.period_us // max(rate.burst, 1))
-            if next_us > most_us:
-                never = rate.cost > rate.burst
+            never = rate.cost > rate.burst
+            if never or next_us > most_us:
                 return Denial("rate", index, retry_ms=None if never else _up(next_us - most_us))
             kept[rate.key] = next_us
         return kept

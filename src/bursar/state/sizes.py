@@ -50,8 +50,11 @@ THOUGHT = re.compile(rb'"(?:budget_tokens|thinkingBudget|thinking_budget)"\s*:\s
 SPOKEN = re.compile(rb'"(?:modalities|responseModalities|response_modalities)"\s*:')
 """Answers that may be more than text, at other rates."""
 
-ANY = re.compile(b"|".join(one.pattern for one in (ELSEWHERE, SERVED, THOUGHT, SPOKEN)))
-"""Most bodies have none of these: one search, not four."""
+EDITED = re.compile(rb'"(?:context_management|contextManagement|transforms|truncation)"\s*:')
+"""Prompts that the provider shortens, each time in its own way."""
+
+ANY = re.compile(b"|".join(one.pattern for one in (ELSEWHERE, SERVED, THOUGHT, SPOKEN, EDITED)))
+"""Most bodies have none of these: one search, not five."""
 
 
 class Assumed(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     """The dearest cache mark in the prompt."""
     mixed: bool = False
     """Prompt or answer may be more than text."""
+    is_edited: bool = False
+    """The provider may shorten the prompt, and next time otherwise."""
     assumed: tuple[str, ...] = ()
     """Fields of `Assumed` that it rests on."""
 
@@ -156,6 +161,7 @@ def size_of(
         uses=uses,
         mark=Mark.H1 if Mark.H1 in marks else Mark.M5 if Mark.M5 in marks else Mark.NONE,
         mixed=mixed,
+        is_edited=told and EDITED.search(body) is not None,
         assumed=tuple(rests),
     )
 

@@ -130,8 +130,8 @@ class Held:
     """A reservation that is under way or suspect."""
 
     __slots__ = (
-        "accounts", "amounts", "claims", "ends_ms", "is_open", "is_suspect", "key", "lease_ms",
-        "note", "owner", "slots",
+        "accounts", "amounts", "claims", "ends_ms", "is_less", "is_open", "is_suspect", "key",
+        "lease_ms", "note", "owner", "slots",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, accounts: list[Account], slots: list[Slot]) -> None:
@@ -146,6 +146,8 @@ class Held:
         self.ends_ms = ask.at_ms + ask.lease_ms
         self.is_suspect = False
         self.is_open = True
+        self.is_less = False
+        """It was made smaller, which counts once: the same step may come a second time."""
 
     def suspect(self) -> None:
         """Nothing was heard of it in time."""

@@ -191,7 +191,8 @@ class Store(Protocol):
         ...
 
     async def extend(self, key: str, amounts: tuple[int, ...], at_ms: int) -> Denial | None:
-        """Hold so much more for each claim, in its slot, or nothing. Renews the lease either way.
+        """Hold so much more for each claim, in its slot, or nothing; below 0, so much less, and
+        never less than nothing in all. Renews the lease either way.
         A key that is not under way is denied with `why="age"`. The limit is the one of
         `Settled.over`."""
         ...

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 
@@ -88,9 +88,14 @@ def zone_of(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as bad:
+        if not available_timezones():
+            raise BadInput(
+                f"{name!r} cannot be looked up: this machine has no time zones",
+                mend="install the system's tzdata, or the Python package: pip install tzdata",
+            ) from bad
         raise BadInput(
             f"{name!r} is no time zone that this machine knows",
-            mend="an IANA name such as Europe/Berlin; where all are unknown, install tzdata",
+            mend="an IANA name such as Europe/Berlin",
         ) from bad
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from bursar.gateway.http.messages import Asked, Bounds, Refusal
+from bursar.gateway.http.messages import Asked, Bounds, Headers, Refusal
 from bursar.gateway.http.server import Server, serve
 
 HOST = "127.0.0.1"
@@ -39,6 +39,7 @@ class App:
         self.seen: list[Asked] = []
         self.admitted: list[Asked] = []
         self.refusal: Refusal | None = None
+        self.worded_for: list[tuple[int, bytes, dict[bytes, bytes]]] = []
         self._answer = answer
 
     def admit(self, asked: Asked) -> Refusal | None:
@@ -51,6 +52,10 @@ class App:
             await self._answer(asked)
         else:
             asked.reply(200, [(b"x-target", asked.target)], asked.method + b" " + asked.body)
+
+    def worded(self, refused: Refusal, target: bytes, headers: Headers) -> Refusal:
+        self.worded_for.append((refused.status, target, dict(headers)))
+        return refused
 
 
 class Client:

@@ -83,12 +83,14 @@ def test_a_refused_request_waits_for_its_turn(loop: str) -> None:
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("rest", [get(b"/admin"), b"nonsense", b"0\r\n\r\n"])
 def test_what_follows_a_body_is_never_a_request(loop: str, rest: bytes, together: bool) -> None:
-    async def slowly(asked: Asked) -> None:
-        await asyncio.sleep(0.05)
+    """Here the answer waits until the rest was seen: after an answer, it is the next request."""
+
+    async def seen_first(asked: Asked) -> None:
+        await until(lambda: asked.closes)
         asked.reply(200, [], asked.body)
 
     async def work() -> None:
-        app = App(slowly)
+        app = App(seen_first)
         async with serving(app) as house:
             sent = POST + b"Content-Length: 3\r\n\r\nabc"
             client = await house.client()
@@ -417,7 +419,7 @@ def test_slow_senders(loop: str, sent: bytes, status: int) -> None:
             told = await house.say(sent)
             assert told.startswith(b"HTTP/1.1 %d " % status if status else b"")
             assert bool(told) == bool(status)
-            assert 0.08 < time.monotonic() - began < 1.5
+            assert time.monotonic() - began > 0.08
 
     run(work(), loop)
 
@@ -434,8 +436,7 @@ def test_a_byte_at_a_time_is_too_slow(loop: str, head: bool) -> None:
             await client.send(start)
             telling = asyncio.ensure_future(client.rest())
             drip = (POST + b"A: " + b"b" * 1000) if head else b"c" * 1000
-            began = time.monotonic()
-            for n in range(1000):
+            for n in range(200):
                 if telling.done():
                     break
                 try:
@@ -444,7 +445,7 @@ def test_a_byte_at_a_time_is_too_slow(loop: str, head: bool) -> None:
                     break
                 await asyncio.sleep(0.02)
             assert (await telling).startswith(b"HTTP/1.1 408 ")
-            assert time.monotonic() - began < 1.5
+            assert n < 199, "it was read for as long as it dripped"
         assert not app.seen
 
     run(work(), loop)
@@ -452,11 +453,11 @@ def test_a_byte_at_a_time_is_too_slow(loop: str, head: bool) -> None:
 
 def test_a_slow_body_at_a_fair_rate_is_read(loop: str) -> None:
     async def work() -> None:
-        async with serving(App(), body_idle_s=0.15, body_min_bytes_per_s=100) as house:
+        async with serving(App(), body_idle_s=0.5, body_min_bytes_per_s=20) as house:
             client = await house.client()
             await client.send(POST + b"Content-Length: 100\r\n\r\n")
             for _ in range(10):
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.06)
                 await client.send(b"c" * 10)
             assert (await client.answer())[2] == b"POST " + b"c" * 100
 
@@ -760,7 +761,7 @@ def test_grace_ends(loop: str) -> None:
             await client.reader.readuntil(b"abc\r\n")
             began = time.monotonic()
             await house.server.close(0.1)
-            assert 0.1 <= time.monotonic() - began < 1
+            assert time.monotonic() - began >= 0.1
             assert not (await client.rest()).endswith(b"0\r\n\r\n")
             assert (house.server.connections, house.server.running) == (0, 0)
 

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursar.gateway.purse.events import LOCK, NAME, Event, EventLog, Found, events_in
+from bursar.gateway.purse.leaving import begin_watch
+from bursar.gateway.purse.views import SUFFIX
 from bursar.state.terms import Denial
 from tests.gateway.purse.watched import DAY_MS, NANO, World
 
@@ -258,3 +260,32 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_events_still_are(tmp_p
     assert len(log.tell([_found("a"), _found("b")])) == 1
     assert sum("cannot be written" in one for one in lines) == 1
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_forecast_is_told_once_of_what_all_workers_have_settled(
+    tmp_path: Path, workers: int
+) -> None:
+    """Twenty calls of them together: none has settled as many, and it is said by one of them."""
+    world = World(tmp_path, "budgets: {all: {limit: $1/day, warn: []}}", workers)
+    leave = [
+        begin_watch(watch, tmp_path / f"worker-{n}{SUFFIX}", world.caps, None, world.lines.append)
+        for n, watch in enumerate(world.watches)
+    ]
+
+    def second() -> list[str]:
+        world.now_ms += 1_000
+        events = world.look()
+        for one in leave:
+            one()
+        return [one.kind for one in events]
+
+    for call in range(20):
+        assert second() == [], "too few to say"
+        world.spend(NANO * 3 // 100, call % workers)
+    assert [kind for _ in range(6) for kind in second()] == ["forecast"]
+    assert [one.kind for one in _all(tmp_path)] == ["forecast"]
+    world.now_ms += DAY_MS
+    world.spend(NANO * 9 // 10, 0)
+    told = [kind for _ in range(6) for kind in second()]
+    assert told == [], "calls of yesterday are none of today"

@@ -368,6 +368,16 @@ def test_a_hard_budget_says_that_nothing_exceeds_it() -> None:
     assert caps[0].limits[0].over.startswith("can exceed it by at most $0.00, because ")
 
 
+def test_what_a_cut_relies_on_is_said_and_how_much_it_may_cost() -> None:
+    text = "budgets: {b: {limit: $5/day}}\n"
+    assert "next 0.2 s" in said(text)["budgets.b $5 a day"]
+    assert "bounded by streams: limit alone" in said(text)["budgets.b $5 a day"]
+    text += "calls: {max_output_tokens: 1000}\nconcurrency: {c: {limit: 20}}\n"
+    assert "goes on for longer, by at most $0.02" in said(text)["budgets.b $5 a day"]
+    limited = said(text.replace("$5/day", "$5/day, streams: limit"))["budgets.b $5 a day"]
+    assert limited.endswith("because each answer is limited upstream to what its hold pays")
+
+
 def test_streams_that_run_on_are_bounded_by_answers_and_places() -> None:
     text = "budgets: {b: {limit: $5/day, streams: let_run}}\n"
     assert "without bound" in said(text)["budgets.b $5 a day"]
@@ -418,7 +428,8 @@ def test_what_to_think_twice_about(text: str, holds: str) -> None:
 
 
 def test_a_file_without_pitfalls_warns_of_nothing() -> None:
-    text = KEYS + "budgets: {b: {limit: $5/day, each: [tenant, key]}}\ncalls: {unpriced: deny}"
+    text = KEYS + "budgets: {b: {limit: $5/day, each: [tenant, key]}}\n"
+    text += "calls: {unpriced: deny, max_output_tokens: 16000}"
     assert list(caps_warnings(parsed(text))) == []
     assert list(caps_warnings(parsed(""))) == []
 

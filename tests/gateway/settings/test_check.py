@@ -105,7 +105,7 @@ def test_ids_and_tenants_that_are_none(tmp_path: Path) -> None:
 
 def test_a_setting_without_a_meaning_stops_the_reference() -> None:
     source = inspect.getsource(structs)
-    assert len(sections(source)) == 27
+    assert {"", "keys.NAME", "levers.prompt_cache"} <= {one.path for one in sections(source)}
     for text in ('    """False: 404."""\n', '    """Which calls."""\n'):
         assert text in source
         with pytest.raises(BursarError, match="has no meaning"):
@@ -116,4 +116,4 @@ def test_every_part_of_the_file_stands_in_the_reference() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reference" / "bursar-yaml.md").read_text("utf-8")
     for one in sections():
         assert f"## `{one.path}`" in page or not one.path
-        assert not [row.name for row in one.settings if f"| `{row.name}` | " not in page]
+        assert not [row.name for row in one.settings if f"| `{row.name}`" not in page]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bursar.gateway.settings.holders import Holder
-from bursar.gateway.settings.watched import Watched
+from bursar.gateway.settings.watched import NEXT_START, Watched
 from bursar.model.call import Tags
 from bursar.model.errors import BadInput
 from bursar.state.claims import Who, claims_of
@@ -17,6 +17,7 @@ from bursar.state.memory import Memory
 from bursar.state.terms import Ask
 from gateway.settings.desks import ENVIRON, bearer, digest, holder, planned, token
 
+ROOT = Path(__file__).resolve().parents[3]
 KEYS = f"keys: {{a: {{sha256: {digest('a')}}}}}\n"
 
 
@@ -79,6 +80,33 @@ def test_a_file_that_goes_away(file: File) -> None:
     assert watched.look() is None
     file.write(KEYS + "listen: {port: 1}")
     assert "listen: from the next start on" in str(watched.look())
+
+
+CHANGES = {
+    "listen": "listen: {workers: 3}",
+    "journal": "journal: {space: 1GiB}",
+    "limits": "limits: {headers: 50}",
+    "telemetry": "telemetry: {otlp: {most_waiting: 5}}",
+    "state": "state: {name: other}",
+    "metrics.labels": "metrics: {labels: [team]}",
+    "metrics.most_series": "metrics: {most_series: 7}",
+}
+
+
+@pytest.mark.parametrize("name", NEXT_START)
+def test_what_waits_for_the_next_start_is_said(file: File, name: str) -> None:
+    """And is marked where the settings are described; no other change is said to wait."""
+    watched = file.watched()
+    file.write(KEYS + CHANGES[name])
+    told = str(watched.look())
+    assert f"; {name}: from the next start on" in told
+    file.write(KEYS + CHANGES[name] + "\ncalls: {drain_for: 1s}")
+    assert "next start" not in str(watched.look())
+    page = (ROOT / "docs" / "reference" / "bursar-yaml.md").read_text()
+    part, _, field = name.rpartition(".")
+    section = page.split(f"## `{part}`\n" if part else "## The file\n")[1].split("\n## ")[0]
+    assert f"| `{field}` † |" in section
+    assert "| `calls` |" in page
 
 
 def test_the_same_text_again_is_no_change(file: File) -> None:

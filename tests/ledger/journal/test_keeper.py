@@ -15,11 +15,13 @@ from bursar.ledger.engines.duck import Duck
 from bursar.ledger.journal import keeper as keeper_module
 from bursar.ledger.journal.frames import frame
 from bursar.ledger.journal.keeper import Keeper, has_journals, journal_lock, take_in
-from bursar.ledger.journal.reader import LEFT, Journal, journal_folders
+from bursar.ledger.journal.reader import HEAVY_BLOCKS, LEFT, Journal, journal_folders
 from bursar.ledger.journal.records import Ended, encode
 from bursar.ledger.journal.writer import Rules, Writer
+from bursar.ledger.shares import Charge
+from bursar.ledger.shelf import BLOCKS_A_SESSION, Shelf
 from bursar.model.entry import Entry
-from ledger.journal.writing import ANSWER, ATTEMPT, NANO, call, taken_in
+from ledger.journal.writing import ANSWER, ATTEMPT, NANO, block, call, taken_in
 from trials import book
 
 STEPS = st.lists(
@@ -209,6 +211,41 @@ def test_small_turns_take_in_everything(tmp_path: Path, monkeypatch: pytest.Monk
     again = Keeper(tmp_path, duck, book())
     assert again.drain() == 93
     assert duck.rows("SELECT count(DISTINCT call_id) FROM attempts") == [(100,)]
+
+
+def test_long_prompts_make_small_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "MOST_ENTRIES", 6)
+    long = [f"text {place}" for place in range(2 * HEAVY_BLOCKS)]
+
+    async def run() -> None:
+        writer = Writer(tmp_path, "n")
+        for number in range(10):
+            writer.begin(call(number, *long, f"ask {number}"))
+            await writer.end(f"id:{number}", (ATTEMPT,), ANSWER)
+        await writer.close()
+
+    asyncio.run(run())
+    duck = Duck(None)
+    keeper = Keeper(tmp_path, duck, book())
+    keeper.turn()
+    assert (keeper.behind, keeper.taken) == (True, 2), "each counts as three"
+    assert keeper.drain() == 8
+
+
+def test_long_sessions_are_kept_in_smaller_number() -> None:
+    shelf = Shelf(Duck(None))
+    names = {f"s{number}": None for number in range(4)}
+    shelf.fetch(names)
+    for name in names:
+        session = shelf.session(name)
+        prompt = [block(f"{name}/{place}") for place in range(BLOCKS_A_SESSION)]
+        session.blocks.send(prompt, None, Charge(), 0)
+    shelf.give_up(4)
+    assert len(shelf) == 4
+    more = [block(f"more {place}") for place in range(BLOCKS_A_SESSION + 1)]
+    shelf.session("s3").blocks.send(more, None, Charge(), 1)
+    shelf.give_up(4)
+    assert len(shelf) == 2, "s3 has the blocks of two sessions and one more"
 
 
 # -- damage

@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import current_thread, main_thread
+from threading import Event, current_thread, main_thread
 
 import msgspec
 import pytest
@@ -490,3 +490,57 @@ def test_a_quick_disk_is_written_to_in_the_loop_and_a_slow_one_in_the_thread(
 
     asyncio.run(run())
     assert where == [True, True, False]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_begins_during_a_slow_sync_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """Nor does it come twice, or out of turn, where only a part of it could be written."""
+    released = Event()
+    syncs: list[bool] = []
+
+    def sync(_fd: int) -> None:
+        syncs.append(current_thread() is main_thread())
+        if len(syncs) == 1:
+            time.sleep(0.02)
+        elif len(syncs) == 2:
+            released.wait(10)
+
+    monkeypatch.setattr(segment_module, "sync_file", sync)
+    write, writes = os.write, list[int]()
+
+    def halting(fd: int, raw: memoryview) -> int:
+        writes.append(len(raw))
+        if len(writes) == 2:
+            raise OSError(28, "No space left on device")
+        return write(fd, raw[:5])
+
+    async def run() -> None:
+        writer = Writer(tmp_path, "n")
+        await record(writer, 1)
+        writer.begin(call(2))
+        ending = asyncio.create_task(writer.end("id:2", (ATTEMPT,), ANSWER))
+        while len(syncs) < 2:
+            await asyncio.sleep(0.001)
+        writer.begin(call(3, "system", "x"))
+        if fails:
+            monkeypatch.setattr(os, "write", halting)
+        written = asyncio.create_task(writer.written())
+        await asyncio.sleep(0.02)
+        monkeypatch.setattr(os, "write", write)
+        assert not ending.done()
+        assert written.done() is not fails
+        released.set()
+        await asyncio.gather(ending, written)
+        begun = [one for one in records(segments(tmp_path)[0]) if isinstance(one, Begun)]
+        assert [one.call.key for one in begun] == ["id:1", "id:2", "id:3"]
+        await writer.end("id:3", (ATTEMPT,), ANSWER)
+        assert not writer.waiting_bytes
+        await writer.close()
+
+    asyncio.run(run())
+    assert syncs[:2] == [True, False]
+    entries, skips = read_all(tmp_path)
+    assert ids_of(entries) == ["id:1", "id:2", "id:3"]
+    assert not skips

@@ -55,6 +55,9 @@ def test_each_step(server: Server) -> None:
         assert await store.extend("a.1", (20,), NOW_MS) is None
         assert await store.extend("a.1", (1,), NOW_MS) == Denial("limit", 0, 100, 20, 80)
         assert await store.extend("c.1", (1,), NOW_MS) == Denial("age", 0)
+        assert await store.extend("a.1", (-15,), NOW_MS) is None
+        assert await store.extend("a.1", (16,), NOW_MS) == Denial("limit", 0, 100, 20, 65)
+        assert await store.extend("a.1", (15,), NOW_MS) is None
         assert await store.settle("a.1", (60,), NOW_MS) == Settled(True, (10,), (110,))
         assert await store.settle("a.1", (60,), NOW_MS) == Settled(False)
         await store.renew(("before.1",), NOW_MS + 50_000)
@@ -230,6 +233,43 @@ def test_two_installations_on_one_server_do_not_meet(server: Server) -> None:
         claim = Claim("a", 5, 5)
         assert await one_store.reserve(ask("a.1", claim)) is None
         assert await other.reserve(ask("a.1", claim)) is None
+
+    run(steps())
+
+
+def test_two_nodes_make_the_same_key(server: Server) -> None:
+    """Keys are numbers made from the time, and two nodes may begin in the same second."""
+
+    async def steps() -> None:
+        mine = await whole_store(server, name="alike", node="one", nodes=1)
+        theirs = a_store(server, name="alike", node="two", nodes=1)
+        claim = Claim("a", 5, 12)
+        call = ask("383079564939763736.0", claim)
+        assert await mine.reserve(call) is None
+        assert await mine.reserve(call) is None
+        assert await theirs.reserve(call) is None
+        assert (await one(mine, claim)).held == 10
+        assert await mine.reserve(ask("b.0", claim)) is not None
+        assert await theirs.settle(call.key, (4,), NOW_MS) == Settled(True, (0,), (9,))
+        assert await mine.settle(call.key, (7,), NOW_MS) == Settled(True, (0,), (11,))
+        assert (await one(theirs, claim)).posted == 11
+
+    run(steps())
+
+
+def test_a_suspect_is_known_to_its_own_node_alone(server: Server) -> None:
+    async def steps() -> None:
+        mine = await whole_store(server, name="suspected", node="one", nodes=1)
+        theirs = a_store(server, name="suspected", node="two", nodes=1)
+        claim = Claim("a", 5, 12)
+        assert await mine.reserve(ask("7.0", claim, owner="one/0/3")) is None
+        assert await mine.abandon("one/0/3", NOW_MS) == 1
+        assert [found.key for found in await mine.suspects(9)] == ["7.0"]
+        (seen,) = await theirs.suspects(9)
+        assert seen.key != "7.0"
+        assert not await theirs.void("7.0", NOW_MS)
+        assert (await one(theirs, claim)).suspect == 5
+        assert await mine.void("7.0", NOW_MS)
 
     run(steps())
 

@@ -14,7 +14,7 @@ import msgspec
 
 from bursar.dialects.kinds import ROLES
 from bursar.dialects.requests import MAX_TOKENS, MODEL
-from bursar.dialects.wire import Path, as_map, at, paths
+from bursar.dialects.wire import Path, as_map, at, is_map, paths
 from bursar.model.errors import BadInput
 
 
@@ -44,6 +44,16 @@ NEEDED = {
     "anthropic_messages": frozenset(("messages", "prompt")),
 }
 """One of these fields must be there."""
+ASKED_IN = {
+    "openai_responses": ("/input", "send a text or a list of items"),
+    "openai_embeddings": ("/input", "send a text or a list of texts"),
+    "bedrock_invoke": ("request body", "send what the model takes, such as `messages`"),
+    "gemini_generate": ("/contents", "send a list of contents"),
+}
+"""Where a dialect has its prompt, and how to send it; all others have messages."""
+MESSAGES_ASKED = ("/messages", "send a list of messages")
+OBJECTS = frozenset(("messages", "contents"))
+"""Lists whose items are objects. Elsewhere a list may hold texts or token ids."""
 NEVER_EMPTY = frozenset(("messages", "contents"))
 SWITCHES = paths("stream", "stream_options.include_usage")
 
@@ -86,8 +96,18 @@ def _check_number(fields: Mapping[str, Any], path: Path, least: int, most: int) 
     return found
 
 
+def nothing_asked(dialect: str) -> BadInput:
+    """A body without a prompt: the error to raise."""
+    place, mend = ASKED_IN.get(dialect, MESSAGES_ASKED)
+    lacks = "is not there" if place[0] == "/" else "is an empty object"
+    return BadInput(f"{place} {lacks}", mend=mend)
+
+
 def check_turn(item: object, place: str, field: str) -> None:
-    """One item of a list of messages: in `messages` an object with a role, and no unknown role."""
+    """One item of a list of messages: in `messages` an object with a role, in `contents` an object
+    or a text, and no unknown role. `field`: the list; "" where the item stands alone."""
+    if field == "contents" and not is_map(item) and not isinstance(item, str):
+        raise BadInput(f"{place} is no object", mend="send contents as objects with `parts`")
     fields = as_map(item)
     role = fields.get("role")
     if role is None:

@@ -20,10 +20,12 @@ from bursar.dialects.messages import mark_end
 from bursar.dialects.quick.answers import read_answer_quickly
 from bursar.dialects.quick.bounds import (
     NEEDED,
+    OBJECTS,
     Bounds,
     check_count,
     check_fields,
     check_turn,
+    nothing_asked,
 )
 from bursar.dialects.quick.checks import DEEPEST, fault, value_of
 from bursar.dialects.quick.pieces import Heard, Piece, Pieces
@@ -146,9 +148,9 @@ class QuickReader:
                 prompt.append((rank, name, raw))
         rest = self._rest(others, salt)
         if not fields.keys() & NEEDED.get(dialect, fields.keys()):
-            raise BadInput("/messages is not there", mend="send a list of messages")
+            raise nothing_asked(dialect)
         if "input" in fields and "prompt" in fields:
-            blocks, outcomes = _whole(prompt, salt)
+            blocks, outcomes = self._whole(prompt, salt)
         else:
             prompt.sort()
             blocks, outcomes = self._prompt(prompt, salt)
@@ -247,9 +249,27 @@ class QuickReader:
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise fault(bytes(raw), f"/{name}", DEEPEST - 1) from None
         check_count(len(items), name, self._bounds)
-        if items and bytes(items[0])[:1] not in b'{["':
-            return [raw], -1
+        if items and bytes(items[0])[:1] not in b'{["' and name not in OBJECTS:
+            whole = bytes(raw)
+            if b"{" not in whole and b'"' not in whole:
+                return [raw], -1
         return items, 0
+
+    def _whole(
+        self, prompt: list[tuple[int, str, msgspec.Raw]], salt: bytes
+    ) -> tuple[tuple[Block, ...], tuple[ToolOutcome, ...]]:
+        """The prompt of a body in which one field gives blocks before and after another's."""
+        values: dict[str, Any] = {}
+        for _, name, raw in prompt:
+            values[name] = value = value_of(bytes(raw), f"/{name}", DEEPEST - 1)
+            if name not in SPOKEN:
+                continue
+            if self._cut(name, raw)[1] < 0:
+                check_turn(value, f"/{name}", "")
+            else:
+                for place, item in enumerate(as_list(value)):
+                    check_turn(item, f"/{name}/{place}", name)
+        return prompt_blocks(values, {}, salt=salt)
 
     def _read(
         self, spelled: bytes, name: str, place: int, names: dict[str, str], salt: bytes
@@ -262,7 +282,7 @@ class QuickReader:
             where = f"/{name}/{place}"
             value = value_of(spelled, where, DEEPEST - 2)
         if name in SPOKEN:
-            check_turn(value, where, name)
+            check_turn(value, where, name if place >= 0 else "")
         if place >= 0 and (plain := _plain(value, salt)) is not None:
             return Piece(tuple(placed(plain, (name, str(place)))))
         heard = Heard(names)
@@ -278,18 +298,6 @@ class QuickReader:
         if heard.wants is None:
             return Piece(blocks, outcomes, adds)
         return Piece(blocks, outcomes, adds, tuple(heard.wants), tuple(heard.wants.values()))
-
-
-def _whole(
-    prompt: list[tuple[int, str, msgspec.Raw]], salt: bytes
-) -> tuple[tuple[Block, ...], tuple[ToolOutcome, ...]]:
-    """The prompt of a body in which one field gives blocks before and after another's."""
-    values: dict[str, Any] = {}
-    for _, name, raw in prompt:
-        values[name] = value_of(bytes(raw), f"/{name}", DEEPEST - 1)
-        for place, item in enumerate(as_list(values[name]) if name in SPOKEN else ()):
-            check_turn(item, f"/{name}/{place}", name)
-    return prompt_blocks(values, {}, salt=salt)
 
 
 def _plain(value: object, salt: bytes) -> tuple[Block, ...] | None:

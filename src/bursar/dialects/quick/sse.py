@@ -112,6 +112,10 @@ class UsageTap:
         return b"" if hides else event
 
     def _measured(self, chunk: bytes) -> bytes:
+        if chunk.endswith(b"\n\n"):
+            self._held[:] = b"\n\n"
+            self._open_bytes = 0
+            return chunk
         seen = bytes(self._held) + chunk
         ends = [seen.rfind(mark) + len(mark) for mark in _BLANK_LINES if mark in seen]
         self._open_bytes = len(seen) - max(ends) if ends else self._open_bytes + len(chunk)

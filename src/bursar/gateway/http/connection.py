@@ -259,7 +259,8 @@ class Connection(Outflow):
         task.add_done_callback(report_task)
         if asked.is_fresh and not asked.gone:
             asked.closes = True
-            asked.reply(FAULT.status, FAULT.headers, FAULT.body)
+            said = self._floor.app.worded(FAULT, asked.target, asked.headers)
+            asked.reply(said.status, said.headers, said.body)
         else:
             asked.cut()
 
@@ -330,6 +331,7 @@ class Connection(Outflow):
         self._release()
         if self._reader is not None:
             self._reader.drop_body()
+            refused = self._reader.worded(refused, self._floor.app)
         framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(refused.body)
         self.write(answer_head(refused.status, refused.headers, framing) + refused.body)
         self._linger()

@@ -8,7 +8,7 @@ the provider.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -59,6 +59,7 @@ class Incoming:
         "_error",
         "_held",
         "_link",
+        "_passes",
         "_patient",
         "_paused",
         "_waiting",
@@ -76,6 +77,7 @@ class Incoming:
         self._ended = False
         self._error: UpstreamError | None = None
         self._paused = False
+        self._passes: Callable[[bytes], bool] | None = None
         self._patient = False
         self._waiting: asyncio.Future[None] | None = None
 
@@ -86,9 +88,13 @@ class Incoming:
         if not self.status and self._error is not None:
             raise self._error
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, in pieces as they come."""
-        chunks = self._chunks
+    async def chunks(self, passes: Callable[[bytes], bool] | None = None) -> AsyncIterator[bytes]:
+        """The body, in pieces as they come.
+
+        `passes` is shown each piece first, while the caller waits for it: what it takes (True) is
+        not given here, and wakes nobody. It may raise UpstreamError.
+        """
+        chunks, self._passes = self._chunks, passes
         self._patient = False
         while True:
             if chunks:
@@ -147,6 +153,10 @@ class Incoming:
         if self._patient and not self._ended and self._error is None and self._held < HELD_BYTES:
             return
         waiting = self._waiting
+        if self._passes is not None and waiting is not None and self._chunks:
+            self._pass_on(self._passes)
+            if not self._held and not self._ended and self._error is None:
+                return
         if waiting is not None:
             self._waiting = None
             if not waiting.done():
@@ -154,6 +164,15 @@ class Incoming:
         if self._held > HELD_BYTES and not self._paused and self._link is not None:
             self._paused = True
             self._link.pause()
+
+    def _pass_on(self, passes: Callable[[bytes], bool]) -> None:
+        chunks = self._chunks
+        try:
+            if passes(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+                self._taken()
+        except UpstreamError as error:
+            self._taken()
+            self._error = error
 
     async def _wait(self) -> None:
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -70,6 +70,9 @@ class Refusal(msgspec.Struct, frozen=True):
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    kind: str = ""
+    """Of a refusal that HTTP itself is the cause of, and that no `App` has worded yet: its word."""
+    message: str = ""
 
 
 class App(Protocol):
@@ -81,6 +84,11 @@ class App(Protocol):
 
     async def answer(self, asked: Asked) -> None:
         """Answer a complete request; ends in `reply`, `finish` or `cut`."""
+        ...
+
+    def worded(self, refused: Refusal, target: bytes, headers: Headers) -> Refusal:
+        """A refusal of HTTP itself, as whoever asks for `target` reads it. `target` and `headers`
+        are as much as was read of them, maybe nothing."""
         ...
 
 
@@ -97,9 +105,9 @@ class Way(Protocol):
 
 
 def refusal(status: int, kind: str, message: str) -> Refusal:
-    """A refusal of HTTP itself, in the shape that the clients' libraries read."""
+    """A refusal of HTTP itself, in a shape that most clients read."""
     body = msgspec.json.encode({"error": {"type": kind, "message": message}})
-    return Refusal(status, ((b"content-type", b"application/json"),), body)
+    return Refusal(status, ((b"content-type", b"application/json"),), body, kind, message)
 
 
 def answer_head(status: int, headers: Headers, framing: bytes) -> bytes:
@@ -117,18 +125,28 @@ def build_head(method: bytes, target: bytes, headers: Headers, length: int) -> b
 
     Raises ValueError for anything that would not stay in its own line.
     """
+    return ended_head(open_head(method, target, headers), method, length)
+
+
+def open_head(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """The same up to the length, which is all that differs where a request is repeated."""
     if not method.isalpha() or method in (b"HEAD", b"CONNECT"):
         raise ValueError("a method that is not sent to providers")
     if target[:1] != b"/" or not target.isascii() or len(target.split()) != 1:
         raise ValueError("a target that is no path")
     lines = [b": ".join(one) for one in headers if one[0] not in FRAMING]
-    if length or method != b"GET":
-        lines.append(b"content-length: %d" % length)
-    head = b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (method, target, b"\r\n".join(lines))
+    head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, b"\r\n".join(lines))
     if b"\r\nhost: " not in head:
         raise ValueError("a request without a host")
-    _check(head, len(lines) + 2)
+    _check(head, len(lines) + 1)
     return head
+
+
+def ended_head(head: bytes, method: bytes, length: int) -> bytes:
+    """An open head with its length."""
+    if length or method != b"GET":
+        return b"%bcontent-length: %d\r\n\r\n" % (head, length)
+    return head + b"\r\n"
 
 
 def _check(head: bytes, lines: int) -> None:
@@ -163,7 +181,8 @@ class Asked:
         self.method = method
         self.target = target
         self.headers = headers
-        """Names in lower case, in the order sent, without those meant for one hop."""
+        """Names in lower case, in the order sent, without the length and those meant for one hop.
+        The same list while a client repeats its head: not to be changed."""
         self.body = b""
         self.at_ns = at_ns
         """When the headers were complete, in nanoseconds since 1970."""
@@ -174,13 +193,16 @@ class Asked:
         self.plain = False
         """An HTTP/1.0 client, which knows no chunks."""
         self.noted: object = None
-        """What the application found out when it admitted the request."""
+        """What the application found out when it admitted the request; before that, what it found
+        out at the request before, where that had the same head."""
         self._way = way
         self._state = _FRESH
         self._chunked = False
         self._left: int | None = None
         self._lacks = False
         self._on_gone: Callable[[], None] | None = None
+        """Let go of with the answer's end: what hangs on it points back here, and a cycle per call
+        would be left to the garbage collector, which stops everything for it."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its name in lower case."""
@@ -202,7 +224,7 @@ class Asked:
         if self._state != _FRESH:
             raise RuntimeError("this request has its answer")
         head = answer_head(status, headers, self._framing(status, len(body)))
-        self._state = _OVER
+        self._state, self._on_gone = _OVER, None
         way = self._way
         if self.method == b"HEAD" or status in _BODILESS:
             way.write(head)
@@ -254,7 +276,7 @@ class Asked:
         if self._left or self._lacks:
             self.cut()
             return
-        self._state = _OVER
+        self._state, self._on_gone = _OVER, None
         if self._chunked:
             self._way.write(b"0\r\n\r\n")
         self._way.over(self)
@@ -264,8 +286,13 @@ class Asked:
         if self._state == _OVER:
             return
         until_close = self._state == _STARTED and not self._chunked and self._left is None
-        self._state = _OVER
+        self._state, self._on_gone = _OVER, None
         self._way.cut(at_once=until_close)
+
+    @property
+    def keeps_up(self) -> bool:
+        """The client is there, and takes what it is sent."""
+        return not self.gone and not self._way.full
 
     async def room(self) -> None:
         """Wait until the client has read enough; at once if it keeps up or is gone."""

@@ -18,7 +18,7 @@ from httptools import (
     HttpRequestParser,
 )
 
-from bursar.gateway.http.messages import Asked, Bounds, Refusal, Way, refusal
+from bursar.gateway.http.messages import App, Asked, Bounds, Refusal, Way, refusal
 
 MALFORMED = refusal(400, "bad_request", "This is not a well-formed HTTP/1.1 request.")
 NO_HOST = refusal(400, "bad_request", "A request names one host.")
@@ -44,10 +44,11 @@ FEW_PIECES = 64
 RAW_FACTOR = 8
 """A chunked body may take this many times its bound on the wire."""
 
-_DROPPED, _HOST, _LENGTH, _NAMED, _EXPECT, _CODING, _TRANSFER = range(7)
+LENGTH = b"content-length"
+LENGTH_SIZE = len(LENGTH)
+_DROPPED, _HOST, _NAMED, _EXPECT, _CODING, _TRANSFER = range(6)
 _NOTED = {
     b"host": _HOST,
-    b"content-length": _LENGTH,
     b"connection": _NAMED,
     b"expect": _EXPECT,
     b"content-encoding": _CODING,
@@ -112,11 +113,14 @@ class Reader:
         "_expects",
         "_headers",
         "_hosts",
+        "_length",
+        "_made",
         "_named",
         "_owner",
         "_parser",
         "_pieces",
         "_raw",
+        "_same",
         "_sent",
         "_target",
         "_trailer_bytes",
@@ -136,6 +140,10 @@ class Reader:
         self._pieces: list[bytes] = []
         self._bulk: bytearray | None = None
         self._upgrades = False
+        self._same: tuple[bytes, bytes, bool, list[tuple[bytes, bytes]]] | None = None
+        """The head before this one. Clients repeat theirs: only the length differs."""
+        self._made: tuple[list[tuple[bytes, bytes]], object] = ([], None)
+        """What was made of it: headers, and what the application noted."""
         self._begin()
         self._parser = HttpRequestParser(self)
 
@@ -156,6 +164,14 @@ class Reader:
     def has_begun(self) -> bool:
         """Whether any byte of a request has come that is not complete."""
         return self.phase != HEAD_OUT or self._raw > 0
+
+    def worded(self, refused: Refusal, app: App) -> Refusal:
+        """What is said to whoever sends the request that is being read."""
+        if not refused.kind:
+            return refused
+        if self.phase == HEAD_OUT:
+            return app.worded(refused, b"", ())
+        return app.worded(refused, self._target, self._sent)
 
     def took(self, length: int) -> None:
         """Count a piece that did not complete a request; raises Stop when there were too many."""
@@ -186,6 +202,7 @@ class Reader:
         self._expects = False
         self._chunked = False
         self._named: bytes | None = None
+        self._length: bytes | None = None
 
     def on_url(self, piece: bytes) -> None:
         if self.phase == HEAD_OUT:
@@ -204,6 +221,11 @@ class Reader:
             if self._trailer_bytes > self._bounds.header_bytes:
                 raise Stop(LARGE_HEAD)
             return
+        if len(name) == LENGTH_SIZE and name.lower() == LENGTH:
+            if int(value) > self._bounds.body_bytes:
+                raise Stop(TOO_LARGE)
+            self._length = value
+            return
         sent = self._sent
         if len(sent) >= self._bounds.headers:
             raise Stop(LARGE_HEAD)
@@ -221,15 +243,21 @@ class Reader:
         plain = version == "1.0"
         if not plain and version != "1.1":
             raise Stop(OLD_VERSION)
-        self._take_headers()
-        self._check_head(method, plain)
+        same, noted = (method, self._target, plain, self._sent), None
+        if same == self._same:
+            self._headers, noted = self._made
+        else:
+            self._take_headers()
+            self._check_head(method, plain)
         self.phase = IN_BODY
         self._raw = 0
         self.length = 0
         asked = Asked(self._owner, method, self._target, self._headers, time.time_ns())
-        asked.plain = plain
+        asked.plain, asked.noted = plain, noted
         self._asked = asked
         self._owner.head_done(asked, self._expects and not plain)
+        if not self._expects:
+            self._same, self._made = same, (asked.headers, asked.noted)
 
     def on_body(self, piece: bytes) -> None:
         self.length = length = self.length + len(piece)
@@ -301,9 +329,6 @@ class Reader:
             return
         if noted == _HOST:
             self._hosts += 1
-        elif noted == _LENGTH:
-            if int(value) > self._bounds.body_bytes:
-                raise Stop(TOO_LARGE)
         elif value.lower() not in (b"identity", b""):
             raise Stop(CODED)
         self._headers.append((name, value))
@@ -330,6 +355,8 @@ class Reader:
         lines = [b": ".join(one) for one in self._sent if one[0].lower() not in _UPGRADING]
         named = b",".join(value for name, value in self._sent if name.lower() == b"connection")
         kept = [one for one in named.split(b",") if one.strip().lower() not in (b"", b"upgrade")]
+        if self._length is not None:
+            lines.append(b"content-length: " + self._length)
         if kept:
             lines.append(b"connection: " + b",".join(kept))
         version = old.get_http_version().encode()

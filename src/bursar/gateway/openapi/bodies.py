@@ -14,6 +14,7 @@ from bursar.dialects.quick.bounds import (
     FORBIDDEN,
     NEEDED,
     NEVER_EMPTY,
+    OBJECTS,
     PREWARMING,
     SWITCHES,
     Bounds,
@@ -93,4 +94,7 @@ def _turns(name: str, bounds: Bounds) -> Json:
         listed["minItems"] = 1
     if name in LISTS:
         return {"type": "array", "items": {"$ref": TURN}, **listed}
-    return {"$ref": SAID, "items": {"$ref": SAID}, **listed}
+    item: Json = {"$ref": SAID}
+    if name in OBJECTS:
+        item["type"] = ["object", "string"]
+    return {"$ref": SAID, "items": item, **listed}

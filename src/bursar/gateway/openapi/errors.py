@@ -14,6 +14,8 @@ from bursar.gateway.http.messages import Refusal
 from bursar.gateway.openapi.words import Json, Words, matched, ref
 
 JSON_TYPE = "application/json"
+Kind = tuple[str, str, str]
+"""Name of an example, the stable word, the message."""
 NOWHERE = frozenset((405,))
 """Said of no endpoint here, but of what is none."""
 HELPING = {
@@ -62,21 +64,10 @@ ERRORS: Json = {
         "properties": {"message": TEXT},
         "required": ["message"],
     },
-    "http_error": {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {"type": TEXT, "message": TEXT},
-                "required": ["type", "message"],
-                "additionalProperties": False,
-            }
-        },
-        "required": ["error"],
-        "additionalProperties": False,
-    },
 }
-"""Shapes of errors, by family of dialects; and of those that HTTP itself is the cause of."""
+"""Shapes of errors, by family of dialects."""
+PATHLESS = frozenset((400, 408, 503))
+"""May be said before anything of a path was read: then in OpenAI's shape, whoever asks."""
 GROUPS = {
     "openai": ("openai_chat",),
     "anthropic": ("anthropic_messages",),
@@ -105,35 +96,46 @@ def error_answers(told: Words) -> Json:
     own, http = own_statuses(told), http_refusals()
     says = told["statuses"]
     matched("statuses", ["200", "default", *map(str, own | http.keys())], says)
-    found: Json = {f"http_{one}": _refusal(one, (), told, says[str(one)]) for one in http}
+    found: Json = {}
+    for status in http:
+        kinds = _kinds_of_http(status)
+        found[f"http_{status}"] = _refusal(status, ("openai_chat",), kinds, says[str(status)])
     for group, dialects in GROUPS.items():
-        for status in sorted(own):
-            made = _refusal(status, dialects, told, says[str(status)])
-            found[f"{group}_{status}"] = made
+        for status in sorted(own | http.keys()):
+            kinds = [*_kinds(status, told), *_kinds_of_http(status)]
+            found[f"{group}_{status}"] = _refusal(status, dialects, kinds, says[str(status)])
     return found
 
 
-def _refusal(status: int, dialects: tuple[str, ...], told: Words, says: str) -> Json:
+def _kinds(status: int, told: Words) -> list[Kind]:
+    rows = told["refusals"].items()
+    return [(kind, kind, row["says"]) for kind, row in rows if status in row["statuses"]]
+
+
+def _kinds_of_http(status: int) -> list[Kind]:
+    found = http_refusals().get(status, ())
+    return [(f"http_{place}", one.kind, one.message) for place, one in enumerate(found, 1)]
+
+
+def _refusal(status: int, dialects: tuple[str, ...], kinds: list[Kind], says: str) -> Json:
     examples: Json = {}
     shapes: list[str] = []
     for dialect in dialects:
         family = FAMILIES[dialect]
         shapes.append(f"{family}_error")
-        for kind, row in told["refusals"].items():
-            if status in row["statuses"]:
-                body = refusal_body(dialect, status, kind, row["says"])[1]
-                name = kind if len(dialects) == 1 else f"{family}_{kind}"
-                examples[name] = {"value": msgspec.json.decode(body)}
-    for place, one in enumerate(http_refusals().get(status, ()), 1):
-        shapes.append("http_error")
-        examples[f"http_{place}"] = {"value": msgspec.json.decode(one.body)}
+        for example, kind, message in kinds:
+            body = refusal_body(dialect, status, kind, message)[1]
+            name = example if len(dialects) == 1 else f"{family}_{example}"
+            examples[name] = {"value": msgspec.json.decode(body)}
+    if status in PATHLESS:
+        shapes.append("openai_error")
     refs = [ref("schemas", shape) for shape in dict.fromkeys(shapes)]
     schema: Json = refs[0] if len(refs) == 1 else {"anyOf": refs}
     made: Json = {
         "description": says,
         "content": {JSON_TYPE: {"schema": schema, "examples": examples}},
     }
-    named = list(HELPING.get(status, ())) if dialects else []
+    named = list(HELPING.get(status, ()))
     if "bedrock_converse" in dialects:
         named.append("x-amzn-errortype")
     if named:

@@ -131,8 +131,7 @@ def _call(path: str, endpoints: tuple[Endpoint, ...], told: Words) -> Json:
     answers: dict[str, Json] = {"200": _answer(first, told["statuses"]["200"])}
     own = own_statuses(told)
     for status in sorted(own | http_refusals().keys()):
-        group = "_or_".join(families) if status in own else "http"
-        answers[str(status)] = ref("responses", f"{group}_{status}")
+        answers[str(status)] = ref("responses", f"{'_or_'.join(families)}_{status}")
     answers["default"] = {"description": told["statuses"]["default"]}
     return {
         "tags": families,
@@ -229,11 +228,16 @@ def _schemes(says: dict[str, str]) -> Json:
 
 def _pages() -> dict[str, Json]:
     """What each page of the gateway itself says, and whether it needs a key."""
-    starting = {"503": _told("Not now.", _said("starting or stopping"), crowded=True)}
+    words: dict[str, Json] = {
+        "reason": {"type": "string"},
+        "caps": _counts("closed", "local", "open"),
+    }
+    waiting = _said("starting or stopping", "shut", more=words)
+    starting = {"503": _told("Not now.", waiting, crowded=True)}
     hidden = {"404": ref("responses", "openai_404")}
     return {
         "/health": _page(_told("Yes.", _said("ok"))),
-        "/ready": _page(_told("Yes.", _said("ready", "degraded")), starting),
+        "/ready": _page(_told("Yes.", _said("ready", "degraded", more=words)), starting),
         "/metrics": {
             **_page(_told("The metrics.", TEXT, kind="text/plain"), hidden),
             "security": [{"metrics": []}, {}],
@@ -250,14 +254,23 @@ def _page(good: Json, more: Mapping[str, Json] | None = None) -> Json:
 
 
 def _told(says: str, schema: Json, *, kind: str = JSON_TYPE, crowded: bool = False) -> Json:
-    either: Json = {"anyOf": [schema, ref("schemas", "http_error")]} if crowded else schema
+    either: Json = {"anyOf": [schema, ref("schemas", "openai_error")]} if crowded else schema
     return {"description": says, "content": _content(either, kind)}
 
 
-def _said(*words: str) -> Json:
+def _counts(*names: str) -> Json:
+    count: Json = {"type": "integer", "minimum": 1}
     return {
         "type": "object",
-        "properties": {"status": {"enum": list(words)}},
+        "properties": dict.fromkeys(names, count),
+        "additionalProperties": False,
+    }
+
+
+def _said(*words: str, more: Mapping[str, Json] | None = None) -> Json:
+    return {
+        "type": "object",
+        "properties": {"status": {"enum": list(words)}, **(more or {})},
         "required": ["status"],
         "additionalProperties": False,
     }

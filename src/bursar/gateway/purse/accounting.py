@@ -25,6 +25,19 @@ WORDS = {MODEL: MODEL_WORD, PROVIDER: PROVIDER_WORD, ROUTE: ROUTE_WORD}
 AT_ONCE, WALL = "at_once", "wall"
 
 
+class Span(msgspec.Struct, frozen=True):
+    """Of which calls a question is."""
+
+    before_ms: int = 0
+    """From before it; 0: until now."""
+    since_ms: int = 0
+    incarnation: int | None = None
+    """Of this life of a worker; None: of all."""
+
+
+ALL = Span()
+
+
 class Part(msgspec.Struct, frozen=True):
     """One window, and the question that tells what was spent in it."""
 
@@ -43,6 +56,18 @@ def groups_of(caps: Caps) -> dict[str, Window]:
     }
 
 
+def titles_of(caps: Caps, groups: Collection[str], most: int = 5) -> str:
+    """The caps of some groups, by their names in the settings."""
+    known = {
+        rule.title: None
+        for rule in caps.rules
+        for limit in rule.all_limits
+        if group_of(rule, limit) in groups
+    }
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return f"{', '.join(list(known)[:most])}{more}"
+
+
 def words_of(caps: Caps) -> list[str]:
     """All scopes that caps look at, as the ledger's questions call them."""
     return [WORDS.get(one, one) for one in caps.scopes]
@@ -53,21 +78,20 @@ def group_of(rule: Rule, limit: Limit) -> str:
     return f"{rule.title}/{limit.unit}/{window_name(limit.window)}|{'|'.join(rule.each)}"
 
 
-def parts_of(
-    caps: Caps, groups: Collection[str], at_ms: int, before_ms: int = 0
-) -> tuple[Part, ...]:
-    """What to ask, at a moment. `before_ms`: only of calls from before it; 0: of all."""
+def parts_of(caps: Caps, groups: Collection[str], at_ms: int, span: Span = ALL) -> tuple[Part, ...]:
+    """What to ask, at a moment."""
     known = groups_of(caps)
     scopes = words_of(caps)
     parts: list[Part] = []
     for window in dict.fromkeys(known[one] for one in groups if one in known):
         here = place(window, at_ms)
-        ends = [one for one in (0 if here.step else here.until, before_ms) if one]
+        ends = [one for one in (0 if here.step else here.until, span.before_ms) if one]
         stretch = Stretch(
-            from_ms=here.since,
+            from_ms=max(here.since, span.since_ms),
             until_ms=min(ends, default=0),
             slot=here.slot,
             step_ms=here.step,
+            incarnation=span.incarnation,
         )
         parts.append(Part(window, here.step, counts_sql(scopes, stretch)))
     return tuple(parts)

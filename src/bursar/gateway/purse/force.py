@@ -15,23 +15,37 @@ from bursar.state.claims import Caps
 class InForce:
     """Held by the kit; asked for each call."""
 
-    __slots__ = ("_caps", "_from_ms", "_next", "_now_ms")
+    __slots__ = ("_ahead", "_caps", "_now_ms")
 
     def __init__(self, caps: Caps, now_ms: Callable[[], int]) -> None:
         self._caps = caps
-        self._next: Caps | None = None
-        self._from_ms = 0
+        self._ahead: list[tuple[int, Caps]] = []
+        """From when others are in force, one after the other."""
         self._now_ms = now_ms
+
+    @property
+    def latest_ms(self) -> int:
+        """When those that were taken last are in force; 0: they are."""
+        return self._ahead[-1][0] if self._ahead else 0
 
     def now(self) -> Caps:
         """Those that count a call that begins now."""
-        if self._next is not None and self._now_ms() >= self._from_ms:
-            self._caps, self._next = self._next, None
+        while self._ahead and self._now_ms() >= self._ahead[0][0]:
+            self._caps = self._ahead.pop(0)[1]
         return self._caps
 
     def take(self, caps: Caps, from_ms: int = 0) -> None:
-        """Others, from a moment on; 0: at once."""
+        """Others, from a moment on, and not before those that were taken earlier; 0: at once."""
         if from_ms:
-            self._next, self._from_ms = caps, from_ms
+            self._ahead.append((max(from_ms, self.latest_ms), caps))
         else:
-            self._caps, self._next = caps, None
+            self._caps = caps
+            self._ahead.clear()
+
+    def follow(self, caps: Caps) -> None:
+        """Others that count nothing new: as soon as those that were taken last are in force."""
+        self.now()
+        if self._ahead:
+            self._ahead[-1] = (self.latest_ms, caps)
+        else:
+            self._caps = caps

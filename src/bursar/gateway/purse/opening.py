@@ -62,6 +62,7 @@ def store_of(
         return RedisStore(
             url.reveal(),
             name=state.name,
+            node=node_of(state),
             nodes=state.nodes,
             timeout_ms=max(1, round(state.timeout_s * MS_PER_S)),
         )
@@ -74,7 +75,7 @@ def give_share(away: LocalShare, state: State, workers: int) -> None:
     """What a worker may spend while the store is away. Memory that is gone is no other's: nobody
     has a share of it."""
     away.percent = 0 if state.store == MEMORY else int(state.local_share)
-    away.workers = workers
+    away.workers, away.nodes = workers, state.nodes
 
 
 class Gate:
@@ -84,6 +85,8 @@ class Gate:
         self.inner = inner
         self.shut = ""
         """Why; empty where it is open."""
+        self.lost = ""
+        """Why the store could not be asked the last time; empty where it could."""
 
     def _passed(self) -> Store:
         if self.shut:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -19,16 +19,18 @@ from bursar.dialects.patching import limited
 from bursar.dialects.visible import has_answer, shows_all
 from bursar.gateway.order import Order
 from bursar.gateway.purse.clearing import note_of
-from bursar.gateway.purse.local import LocalShare
+from bursar.gateway.purse.drawing import spared, spending, who_of
+from bursar.gateway.purse.local import LocalShare, least
 from bursar.gateway.purse.refusing import away, refused
 from bursar.gateway.purse.reserved import Kind, Reserved
 from bursar.gateway.purse.said import Scale
 from bursar.gateway.purse.watch import Watch
 from bursar.price.billing_rules import Rules, load_rules
 from bursar.price.book import Book
-from bursar.state.claims import Caps, Drawn, Mark, Who, claims_of
+from bursar.state.claims import Caps, Drawn, Mark, claims_of
 from bursar.state.holds import Hold, HoldRule, Left, Mode, Short, hold_of
 from bursar.state.lengths import Lengths
+from bursar.state.prompts import Prompts
 from bursar.state.sizes import Size, Tops, size_of
 from bursar.state.terms import Ask, Claim, Denial, Settled, Standing, Store, StoreLost
 
@@ -45,7 +47,6 @@ TRIES = 3
 """How often a hold is chosen anew when the store knows better than we did."""
 POLL_S = 0.05
 """Between two tries of a call that waits for room."""
-SPENT = frozenset({"usd", "tokens"})
 
 
 class Seen(msgspec.Struct, gc=False):
@@ -77,6 +78,7 @@ class Purse:
         self.watch = watch or Watch(self.now_ms)
         self.note: Callable[[str, int, int], None] = _unnoted
         """Told what an attempt holds from now on: key, nanodollars, tokens."""
+        self.prompts = Prompts()
         self._tops = Tops(book)
         self._billing: Rules = load_rules()
         self._lengths: dict[LengthKind, tuple[Lengths, Scale]] = {}
@@ -96,7 +98,7 @@ class Purse:
         """
         if not caps.rules:
             return order, None
-        who = _who(order)
+        who = who_of(order)
         at_ms = self.now_ms()
         bare = claims_of(caps, who, 0, 0, at_ms)
         if not bare.claims and not bare.rates:
@@ -149,14 +151,20 @@ class Purse:
                     found = await self._hold(kind, bare, fresh=turn > 0)
                     if not isinstance(found, Hold):
                         denial, least = found
-                        drawn = claims_of(caps, _who(order), least.nano, least.tokens, at_ms)
+                        drawn = claims_of(caps, who_of(order), least.nano, least.tokens, at_ms)
                         continue
                     hold = found
-                    full = claims_of(caps, _who(order), hold.nano or 0, hold.tokens, at_ms)
-                    drawn = _spared(full, hold)
+                    full = claims_of(caps, who_of(order), hold.nano or 0, hold.tokens, at_ms)
+                    drawn = spared(full, hold)
                 ask = self._ask(key, at_ms, drawn)
                 denial = await self.store.reserve(ask)
             except StoreLost:
+                if kind is not None and hold is None:  # nobody has said how its accounts stand
+                    left = self.away.left(bare)
+                    size, top = kind.size, kind.top
+                    held = hold_of(size, top, left, kind.lengths, kind.rule, kind.mode)
+                    hold = held if isinstance(held, Hold) else None
+                    drawn = claims_of(caps, who_of(order), held.nano or 0, held.tokens, at_ms)
                 return self._without_store(key, drawn, hold, kind, at_ms)
             if denial is None:
                 return Reserved(self, ask, drawn, hold, kind)
@@ -178,13 +186,13 @@ class Purse:
             return found
         least = {"usd": found.nano, "tokens": found.tokens}
         tightest: tuple[int, int] | None = None
-        for index, (claim, mark) in enumerate(_spending(bare)):
+        for index, (claim, mark) in enumerate(spending(bare)):
             seen = self._seen[claim.account]
             room = (claim.limit or 0) - seen.posted - seen.others - least[mark.limit.unit]
             if tightest is None or room < tightest[0]:
                 tightest = (room, index)
         assert tightest is not None
-        claim, _ = list(_spending(bare))[tightest[1]]
+        claim, _ = list(spending(bare))[tightest[1]]
         seen = self._seen[claim.account]
         denial = Denial(
             why="limit",
@@ -199,7 +207,7 @@ class Purse:
         """Know all accounts that limit the call; `fresh`: as they are now."""
         unknown = [
             claim
-            for claim, _ in _spending(bare)
+            for claim, _ in spending(bare)
             if fresh or (seen := self._seen.get(claim.account)) is None or seen.slot < claim.since
         ]
         if unknown:
@@ -212,11 +220,11 @@ class Purse:
         room: dict[str, int | None] = {"usd": None, "tokens": None}
         unposted = dict(room)
         others = 0
-        for claim, mark in _spending(bare):
+        for claim, mark in spending(bare):
             seen, unit = self._seen[claim.account], mark.limit.unit
             free = max(0, (claim.limit or 0) - seen.posted)
-            room[unit] = _least(room[unit], max(0, free - seen.others))
-            unposted[unit] = _least(unposted[unit], free)
+            room[unit] = least(room[unit], max(0, free - seen.others))
+            unposted[unit] = least(unposted[unit], free)
             others = max(others, self._under_way.get(claim.account, 0))
         return Left(
             room=(room["usd"], room["tokens"]),
@@ -226,7 +234,7 @@ class Purse:
 
     def _kind(self, order: Order, bare: Drawn) -> Kind | None:
         """None: nothing that a call costs is limited."""
-        marks = [mark for _, mark in _spending(bare)]
+        marks = [mark for _, mark in spending(bare)]
         if not marks:
             return None
         plan, asking = order.plan, order.asking
@@ -238,6 +246,9 @@ class Purse:
             answers=asking.n if has_answer(plan.dialect) else 0,
             caps=(limits[0], limits[1] if asking.limits.max_tokens is None else None),
         )
+        estimate = sum(block.tokens or 0 for block in asking.blocks)
+        alike = (plan.provider.name, plan.model, order.path, order.holder.tenant)
+        size, asked = self.prompts.bounded(alike, order.body, size, estimate)
         provider = plan.provider.prices
         billed = self._billing.rule(provider, plan.model or "")
         assert order.call.at is not None
@@ -248,14 +259,16 @@ class Purse:
         rule = HoldRule(floor_tokens=plan.route.least_output_tokens)
         (lengths, scale), mode = self._follow(order), self._mode(order, marks, size)
         if not all(mark.rule.clamps for mark in marks) and mode == "whole":
-            return Kind(size, top, None, rule, "soft", scale)
-        return Kind(size, top, lengths, rule, mode, scale)
+            return Kind(size, top, None, rule, "soft", scale, asked)
+        return Kind(size, top, lengths, rule, mode, scale, asked)
 
     def _mode(self, order: Order, marks: list[Mark], size: Size) -> Mode:
         if not order.call.stream:
             return "whole"
         if not all(mark.rule.cuts for mark in marks):
             return "soft"
+        if any(mark.rule.limits_streams for mark in marks):
+            return "whole"
         thinks = size.least_tokens > 0 or order.asking.limits.effort is not None
         seen = shows_all(order.plan.dialect, order.plan.model, thinks=thinks)
         return "stream" if seen else "whole"
@@ -333,6 +346,18 @@ class Purse:
             seen.others = max(0, seen.others - amount)
             if settled is not None and settled.new and settled.levels:
                 seen.posted = max(0, settled.levels[index] - seen.others)
+        self._wake()
+
+    def grew(self, held: Reserved, amounts: tuple[int, ...]) -> None:
+        """A reservation holds so much more than before, of each claim, or less."""
+        for claim, amount in zip(held.drawn.claims, amounts, strict=True):
+            seen = self._seen.get(claim.account)
+            if seen is not None:
+                seen.others = max(0, seen.others + amount)
+        if min(amounts, default=0) < 0:
+            self._wake()
+
+    def _wake(self) -> None:
         if self._news is not None:
             self._news.set()
             self._news = None
@@ -346,42 +371,8 @@ class Purse:
         return await self.store.standings(claims)
 
 
-def _who(order: Order) -> Who:
-    plan = order.plan
-    return Who(
-        tags=order.call.tags,
-        key=order.holder.key_id,
-        route=plan.route.name,
-        model=plan.model,
-        provider=plan.provider.name,
-    )
-
-
 def _unnoted(key: str, nano: int, tokens: int) -> None:
     """Nobody wants to know."""
-
-
-def _spending(drawn: Drawn) -> Iterator[tuple[Claim, Mark]]:
-    """Claims on money and tokens that can refuse."""
-    for claim, mark in zip(drawn.claims, drawn.marks, strict=True):
-        if claim.limit is not None and mark.limit.unit in SPENT:
-            yield claim, mark
-
-
-def _spared(drawn: Drawn, hold: Hold) -> Drawn:
-    """The same, leaving room for the calls under way to be longer than the mean."""
-    if not hold.margin_nano and not hold.margin_tokens:
-        return drawn
-    spare = {"usd": hold.margin_nano, "tokens": hold.margin_tokens}
-    claims = [
-        msgspec.structs.replace(claim, spare=spare.get(mark.limit.unit, 0))
-        for claim, mark in zip(drawn.claims, drawn.marks, strict=True)
-    ]
-    return msgspec.structs.replace(drawn, claims=tuple(claims))
-
-
-def _least(one: int | None, other: int) -> int:
-    return other if one is None else min(one, other)
 
 
 def now_ms() -> int:

@@ -4,18 +4,19 @@ A store that is new, or has lost its counts, gets the sums of all windows that n
 what this worker has under way. A cap that is added while calls go on gets its sums beside the other
 counts: all workers agree, in the store itself, on the moment from which the cap counts calls, and
 what began before it is told from the ledger, again and again until the last such call has ended.
-Until the ledger has been asked the gate is shut. While a cap is away, its account is not kept: one
-that comes back goes on with its old count until the store is told anew.
+A worker that hears of it after that moment tells its own calls from between in the same way. Until
+the ledger has been asked the gate is shut. While a cap is away, its account is not kept: one that
+comes back goes on with its old count until the store is told anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from bursar.gateway.purse.accounting import carried_of, groups_of, parts_of
+from bursar.gateway.purse.accounting import Span, carried_of, groups_of, parts_of, titles_of
 from bursar.gateway.purse.books import Books, Question
 from bursar.gateway.purse.clearing import Clearing
 from bursar.gateway.purse.force import InForce
@@ -28,13 +29,18 @@ from bursar.state.budgets import Rules
 from bursar.state.claims import Caps
 from bursar.state.terms import Ask, Carried, Claim, StoreLost
 
-AHEAD_MS = 2_500
-"""How far ahead a new cap begins: every worker has read the settings by then."""
+AHEAD_MS = 500
+"""How far ahead a new cap begins: every worker has read the settings by then, as a rule."""
+MOST_AHEAD_MS = 10_000
+"""The same where the ledger takes long to tell what was spent before."""
 FRESH_MS = 15_000
 """A cap that began longer ago has been told by whoever was there."""
 AGREE_MS = 10_000
 """So long the old caps go on while the store cannot be asked."""
-LATER_MS = 10_000
+SOON_MS, LATER_MS = 500, 10_000
+"""Between two times that calls from before a cap are told: as long as it acts, within these."""
+SETTLED_MS = 2_500
+"""For so long they are told in any case: other workers have calls from before it as well."""
 LEASE_MS = 60_000
 TICK_S = 0.1
 LOUD_MS = 3_000
@@ -42,17 +48,25 @@ MOST_WAIT_MS = 30_000
 LENGTHS = 2_000
 SINCE_EVER = 1
 LOOKING_UP = "what was spent before is being looked up"
+OTHERS = "not as many machines have told the store what they spent as state.nodes says"
 
 
 class Late(msgspec.Struct):
-    """A cap that was added: what is told of the calls from before it."""
+    """Caps that were added: what is told of the calls that were not counted by them."""
 
     groups: frozenset[str]
-    from_ms: int
+    span: Span
+    """Which calls. They are all known once those have ended that were under way at its end."""
+    teller: str
     older: set[object] | None = None
-    """Calls that were under way when it began, and still are."""
+    """Calls that were under way at the span's end, and still are."""
     is_told: bool = False
     next_ms: int = 0
+
+    @property
+    def from_ms(self) -> int:
+        """From when calls are counted as they are reserved."""
+        return self.span.before_ms
 
 
 class Rebuilding:
@@ -115,12 +129,20 @@ class Rebuilding:
         """Other caps, from a reload. Those that count nothing new are in force at once."""
         if self._wanted_ms is None and groups_of(caps).keys() <= self._told:
             self._caps = caps
-            self._force.take(caps)
+            self._force.follow(caps)
         else:
             self._next = caps
 
+    @property
+    def hurries(self) -> bool:
+        """Whether a cap waits to act, or what was spent before it to be told."""
+        if self._next is not None or self._wanted_ms is not None:
+            return True
+        now_ms = self._purse.now_ms()
+        return any(not one.is_told or one.next_ms <= now_ms for one in self._late)
+
     async def look(self) -> None:
-        """Once a second."""
+        """Once a second, and more often while it `hurries`."""
         now_ms = self._purse.now_ms()
         if self._next is not None:
             self._caps, self._next = self._next, None
@@ -128,33 +150,45 @@ class Rebuilding:
         if not self._caps.rules:
             self._wanted_ms = None
             self._force.take(self._caps)
+            self._found()
             return
         try:
             if self._is_half or not await self._gate.inner.is_whole():
                 await self._rebuild(now_ms)
                 if not await self._gate.inner.is_whole():
+                    self._gate.shut = OTHERS
+                    self._complain(now_ms, OTHERS)
                     return
+            self._found()
             self._waits_ms = self._again_ms = 0
             if self._wanted_ms is not None:
                 await self._agree(now_ms)
             await self._tell_late(now_ms)
-            self._open_gate(now_ms)
+            self._open_gate()
             if self.before and not self._gate.shut:
                 await self._inherit(now_ms)
             if self.clearing is not None and not self._gate.shut:
                 await self.clearing.look(self._gate, self._is_mine, now_ms)
-        except StoreLost:
+        except StoreLost as lost:
+            self._gate.lost = lost.message
+            self._purse.away.away()
             self._wait_no_longer(now_ms)
         except LedgerError as bad:
-            self._complain(now_ms, bad.message)
+            self._complain(now_ms, f"the ledger has not told what was spent: {bad.message}")
 
     def _complain(self, now_ms: int, why: str) -> None:
-        """Once, when it takes longer than a start of the keeper does."""
+        """Once, when it takes longer than the start of a keeper, or of another machine, does."""
         if self._lacks_ms is None:
             self._lacks_ms = now_ms
         if now_ms - self._lacks_ms >= LOUD_MS and not self._loud:
             self._loud = True
-            self._say(f"bursar: no call is admitted before the ledger tells what was spent: {why}")
+            self._say(f"bursar: calls are let through as `fail` of each cap says, since {why}")
+
+    def _found(self) -> None:
+        """The store can be asked."""
+        self._gate.lost = ""
+        if not self._gate.shut:
+            self._purse.away.back()
 
     def _open(self) -> None:
         self._gate.shut = ""
@@ -164,9 +198,9 @@ class Rebuilding:
 
     async def _rebuild(self, now_ms: int) -> None:
         """Tell all that is in force, then what is under way. Until that is done nothing else is."""
-        self._gate.shut = LOOKING_UP
         if now_ms < self._again_ms:
             return
+        self._gate.shut = LOOKING_UP
         self._is_half = True
         store, caps = self._gate.inner, self._force.now()
         self._force.take(caps)
@@ -197,11 +231,13 @@ class Rebuilding:
         """From when the new caps count, as the store has it from whoever asked first."""
         store = self._gate.inner
         new = [one for one in groups_of(self._caps) if one not in self._told]
+        counted = groups_of(self._force.now()).keys()
         begins = await self._begins(new)
         if missing := [one for one in new if not begins[one]]:
             # Where calls already wait for them nobody counts without them.
-            waits = groups_of(self._force.now()).keys() >= set(missing)
-            from_ms = now_ms + (0 if waits else AHEAD_MS)
+            from_ms = now_ms
+            if not counted >= set(missing):
+                from_ms = await self._tell_before(missing, now_ms)
             for group in missing:
                 mark = self._mark(group)
                 claim = Claim(mark, from_ms, None)
@@ -210,12 +246,30 @@ class Rebuilding:
             begins = await self._begins(new)
         self._told.update(new)
         self._wanted_ms = None
-        late = [one for one in new if begins[one] > now_ms - FRESH_MS]
-        from_ms = max((begins[one] for one in late), default=0)
-        if late:
-            self._late.append(Late(frozenset(late), from_ms))
-        waits = groups_of(self._force.now()).keys() >= set(late)
-        self._force.take(self._caps, 0 if waits or from_ms <= now_ms else from_ms)
+        fresh = [one for one in new if begins[one] > now_ms - FRESH_MS]
+        from_ms = max((begins[one] for one in fresh), default=0)
+        if counted >= set(fresh):
+            self._force.take(self._caps)
+        else:
+            from_ms = max(from_ms, self._purse.now_ms(), self._force.latest_ms)
+            self._force.take(self._caps, from_ms)
+        for begin_ms in sorted({begins[one] for one in fresh}):
+            groups = frozenset(one for one in fresh if begins[one] == begin_ms)
+            self._late.append(Late(groups, Span(before_ms=begin_ms), self._node))
+            missed = groups - counted
+            if missed and begin_ms < from_ms:
+                span = Span(from_ms, begin_ms, int(self._purse.owner.rpartition("/")[2]))
+                self._late.append(Late(missed, span, f"{self._purse.owner}/{begin_ms}"))
+
+    async def _tell_before(self, groups: Sequence[str], now_ms: int) -> int:
+        """Tell most of what was spent before new caps, and agree on when they begin: as soon as the
+        rest can be told as well."""
+        await self._tell(Late(frozenset(groups), Span(before_ms=now_ms), self._node), now_ms)
+        told_ms = self._purse.now_ms()
+        ahead_ms = min(MOST_AHEAD_MS, AHEAD_MS + 2 * max(0, told_ms - now_ms))
+        names = titles_of(self._caps, groups)
+        self._say(f"bursar: {names}: acts in {ahead_ms / 1_000:.1f} s, with what was spent before")
+        return told_ms + ahead_ms
 
     async def _begins(self, groups: list[str]) -> dict[str, int]:
         claims = tuple(Claim(self._mark(one), 0, None) for one in groups)
@@ -234,23 +288,26 @@ class Rebuilding:
             if now_ms >= late.from_ms:
                 under_way = set(self.live())
                 late.older = under_way if late.older is None else late.older & under_way
-                is_over = not late.older and now_ms >= late.from_ms + AHEAD_MS
-            parts = parts_of(self._caps, late.groups, now_ms, late.from_ms)
-            answers = await self._books.ask(*(part.question for part in parts))
-            carried = carried_of(self._caps, late.groups, parts, answers)
-            for group in late.groups:
-                # One teller for each, so that workers which tell several together agree.
-                mine = tuple(one for one in carried if _head(one.account) == _head(group))
-                teller = f"{self._node}/{group}/{late.from_ms}"
-                await self._gate.inner.carry(teller, mine, now_ms)
+                is_over = not late.older and now_ms >= late.from_ms + SETTLED_MS
+            await self._tell(late, now_ms)
             late.is_told = True
-            late.next_ms = now_ms + (0 if now_ms < late.from_ms + AHEAD_MS else LATER_MS)
+            late.next_ms = now_ms + min(LATER_MS, max(SOON_MS, now_ms - late.from_ms))
             if is_over:
                 self._late.remove(late)
 
-    def _open_gate(self, now_ms: int) -> None:
+    async def _tell(self, late: Late, now_ms: int) -> None:
+        parts = parts_of(self._caps, late.groups, now_ms, late.span)
+        answers = await self._books.ask(*(part.question for part in parts))
+        carried = carried_of(self._caps, late.groups, parts, answers)
+        for group in late.groups:
+            # One teller for each, so that workers which tell several together agree.
+            mine = tuple(one for one in carried if _head(one.account) == _head(group))
+            await self._gate.inner.carry(f"{late.teller}/{group}", mine, now_ms)
+
+    def _open_gate(self) -> None:
         """Calls may come as soon as all is told that counts them."""
         in_force = groups_of(self._force.now()).keys()
+        now_ms = self._purse.now_ms()
         if in_force <= self._told and all(
             one.is_told and now_ms >= one.from_ms
             for one in self._late

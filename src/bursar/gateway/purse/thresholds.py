@@ -6,7 +6,7 @@ not count here. A threshold is passed anew where the limit became another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from bursar.gateway.purse.events import Event, Found, Kind, said
@@ -18,9 +18,18 @@ from bursar.state.windows import Place
 FORECAST_PERCENT = 10
 """Of a window must have passed before anything is said of its end."""
 FORECAST_CALLS = 20
-"""Of the account must have been settled in it, by the worker that says so."""
+"""Of the account must have been settled in it, by all workers together."""
 HOUR_MS = 3_600_000
 MS_PER_S = 1_000
+
+
+Others = Callable[[View], int]
+"""How many calls of an account other workers have settled in its window."""
+
+
+def nobody_else(_: View) -> int:
+    """Of a worker alone."""
+    return 0
 
 
 def begin_of(limit: Limit, here: Place, at_ms: int) -> int:
@@ -30,7 +39,9 @@ def begin_of(limit: Limit, here: Place, at_ms: int) -> int:
     return here.slot
 
 
-def warnings_of(view: View, rule: Rule, limit: Limit, here: Place, node: str) -> Iterator[Found]:
+def warnings_of(
+    view: View, rule: Rule, limit: Limit, here: Place, node: str, others: Others = nobody_else
+) -> Iterator[Found]:
     """Every share of the limit that is spent, and whether the rest will last."""
     if not view.limit:
         return
@@ -41,20 +52,22 @@ def warnings_of(view: View, rule: Rule, limit: Limit, here: Place, node: str) ->
             basis = f"{said(view.unit, spent)} is spent"
             yield Found(_event("warn", view, spent, percent, basis, node), since_ms)
     if rule.forecast and spent < view.limit:
-        yield from _forecast(view, spent, here, node)
+        yield from _forecast(view, spent, here, node, others)
 
 
-def _forecast(view: View, spent: int, here: Place, node: str) -> Iterator[Found]:
+def _forecast(view: View, spent: int, here: Place, node: str, others: Others) -> Iterator[Found]:
     """The window's end, if things go on as they did since its beginning. Calendar windows alone: no
     other has an end."""
     assert view.limit is not None
-    if here.step or not here.until or view.calls < FORECAST_CALLS:
+    if here.step or not here.until:
         return
     passed_ms, length_ms = view.at_ms - here.slot, here.until - here.slot
     if passed_ms * 100 < FORECAST_PERCENT * length_ms:
         return
     expected = spent * length_ms // passed_ms
     if expected <= view.limit:
+        return
+    if view.calls < FORECAST_CALLS and view.calls + others(view) < FORECAST_CALLS:
         return
     full_ms = here.slot + view.limit * passed_ms // spent
     basis = (

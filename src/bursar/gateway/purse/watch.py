@@ -17,7 +17,14 @@ from typing import Protocol
 from bursar.gateway.purse.events import Event, Found, said
 from bursar.gateway.purse.judging import Judge, Ripe
 from bursar.gateway.purse.limits import limit_for
-from bursar.gateway.purse.thresholds import begin_of, large_of, refusal_of, warnings_of
+from bursar.gateway.purse.thresholds import (
+    Others,
+    begin_of,
+    large_of,
+    nobody_else,
+    refusal_of,
+    warnings_of,
+)
 from bursar.gateway.purse.views import View
 from bursar.state.budgets import Limit, Rule, Speed
 from bursar.state.claims import Caps, Drawn, Mark, account_of, window_name
@@ -84,6 +91,7 @@ class Watch:
     ) -> None:
         self.log: Log | None = None
         """Where events go; None: nowhere."""
+        self.others: Others = nobody_else
         self.changes = 0
         """Grows with each look that saw anything."""
         self._now_ms = now_ms
@@ -325,7 +333,8 @@ class Watch:
         view, rule, denial = account.view, account.rule, account.denial
         found: list[Found] = []
         if rule.kind in EVENTFUL:
-            found += warnings_of(view, rule, account.limit, account.place, self._node)
+            place, node = account.place, self._node
+            found += warnings_of(view, rule, account.limit, place, node, self.others)
         if denial is not None:
             account.denial = None
             since_ms = begin_of(account.limit, account.place, view.at_ms)

@@ -83,8 +83,11 @@ class Budget(Part, frozen=True, kw_only=True):
     """When the store is away: `closed` refuses (503), `local` lets each node spend its own share
     (`state.local_share`), `open` lets everything pass. With `store: memory`, `local` is
     `closed`."""
-    streams: Literal["cut", "let_run"] = "cut"
-    """A stream whose cost reaches the limit is `cut`, or may run to its end and exceed it."""
+    streams: Literal["cut", "limit", "let_run"] = "cut"
+    """A stream whose cost reaches the limit is `cut`, or may run to its end and exceed it
+    (`let_run`). `limit`: none is cut, for `max_tokens` of each is brought down to what is held for
+    it, as with answers that are not streamed. That relies on no provider's haste to stop, and
+    refuses far more calls in a burst."""
     clamp: bool = True
     """Near the limit, `max_tokens` is brought down to what is left, so that a call fits that
     otherwise would not. False: never; each call holds the most that it may cost."""
@@ -170,6 +173,7 @@ class State(Part, frozen=True, kw_only=True):
     """How many machines share the store, at least. A store that lost its counts admits nothing
     before as many have told it what their ledgers hold."""
     local_share: Percent = Percent(2)
-    """What a machine may spend of each limit while the store is away, where `fail` is `local`."""
+    """What a machine may spend of each limit while the store is away, where `fail` is `local`. Of a
+    rate, each worker of `nodes` machines has its even part of the speed instead, and no burst."""
     timeout_s: Seconds = msgspec.field(name="timeout", default=Seconds(0.25))
     """Until the store has answered; after twice that it counts as away."""

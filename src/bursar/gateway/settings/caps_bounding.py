@@ -76,10 +76,21 @@ def _running(rule: Rule, limit: Limit, ground: Ground) -> Over:
         return Over(0, "each call takes its place before it is sent")
     if not rule.cuts:
         return _let_run(rule, limit, ground)
+    if rule.clamps and rule.limits_streams:
+        return worst_over("whole", None, 0, 0)
     if rule.clamps:
         whole, stream = worst_over("whole", None, 0, 0), worst_over("stream", None, 0, 0)
-        return Over(0, f"{stream.because}, and {whole.because}")
+        late = _late(rule, limit, ground)
+        return Over(0, f"{stream.because}, and {whole.because}; {late}")
     return worst_over("soft", None, 0, 0)
+
+
+def _late(rule: Rule, limit: Limit, ground: Ground) -> str:
+    """What no hold pays for: a provider that does not stop when it is cut off."""
+    over = _let_run(rule, limit, ground)
+    if over.nano is None:
+        return "a provider that goes on for longer is bounded by streams: limit alone"
+    return f"a provider that goes on for longer, by at most {amount_text(limit.unit, over.nano)}"
 
 
 def _let_run(rule: Rule, limit: Limit, ground: Ground) -> Over:

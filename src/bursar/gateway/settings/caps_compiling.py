@@ -68,7 +68,8 @@ def _budget(name: str, one: Budget) -> Rule:
         warn_percent=tuple(map(int, one.warn)),
         forecast=one.forecast,
         fail=one.fail,
-        cuts=one.streams == "cut",
+        cuts=one.streams != "let_run",
+        limits_streams=one.streams == "limit",
         clamps=one.clamp,
         wait_ms=_ms(one.wait_s),
     )

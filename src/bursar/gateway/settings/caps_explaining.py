@@ -22,6 +22,7 @@ from bursar.state.windows import Window
 US_PER_S, MS_PER_S = 1_000_000, 1_000
 PER = (("s", 1), ("min", 60), ("h", 3_600), ("day", 86_400))
 PLACES = ("key", "route", "model", "provider", "tier")
+SPENT = frozenset(("usd", "tokens"))
 SURE = frozenset((KEY, MODEL, PROVIDER))
 """Scopes that a client cannot say of itself."""
 UNKNOWN = {
@@ -81,7 +82,8 @@ def _speed(whose: str, speed: Speed) -> CapLimit:
     return CapLimit(
         limit=f"{whose}{amount_text(speed.unit, speed.burst)}"
         f"/{per or span_text(speed.period_us // US_PER_S)}",
-        over="is not exceeded: a call that comes too early is refused (429)",
+        over="is not exceeded: a call that comes too early is refused (429); once more as many"
+        " pass at once where the store loses its counts",
         most_over=0,
     )
 
@@ -164,10 +166,10 @@ def _of_rule(rule: Rule, settings: Settings) -> Iterator[str]:
     if not rule.hard:
         yield f"{rule.title} is not hard: it warns, and spending goes on"
     unlimited = settings.calls.max_output_tokens is None
-    if unlimited and any(limit.unit == "tokens" for limit in limits):
+    if unlimited and rule.hard and any(limit.unit in SPENT and limit.amount for limit in limits):
         yield (
-            f"{rule.title} counts tokens, and nothing limits an answer: calls.max_output_tokens"
-            " makes holds smaller and refusals fewer"
+            f"{rule.title}: nothing limits an answer, so one call may hold all that is left while"
+            " it is under way: calls.max_output_tokens makes holds smaller and refusals fewer"
         )
 
 

@@ -12,13 +12,16 @@ from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
+from bursar.engine import policy
 from bursar.gateway.settings import caps, listening, structs
 from bursar.gateway.settings.amounts import Amounts, Count, Every, Money, Percent, Words
 from bursar.gateway.settings.values import Bytes, Moment, Seconds, written
+from bursar.levers import fit, lean_context, model_route, no_progress, prompt_cache
 from bursar.model.errors import BursarError
 
 KINDS: dict[object, str] = {
     bool: "true or false",
+    float: "number",
     int: "whole number",
     str: "text",
     Bytes: "size",
@@ -32,6 +35,9 @@ KINDS: dict[object, str] = {
     Words: "text, or list of text",
 }
 
+
+LEVERS = (policy, fit, lean_context, model_route, no_progress, prompt_cache)
+"""Where the settings of levers stand."""
 
 ENTRIES: dict[object, str] = {dict: ".NAME", tuple: "[]"}
 """How the entries of a map or a list are called in a path."""
@@ -65,8 +71,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 def sections(source: str | None = None) -> list[Section]:
     """All parts of the file, from the top down. Raises BursarError for a field without a text."""
     texts = _texts(source if source is not None else inspect.getsource(structs))
-    for module in (caps, listening):
-        texts |= _texts(inspect.getsource(module))
+    for module in (caps, listening, *LEVERS):
+        texts = _texts(inspect.getsource(module)) | texts
     found: list[Section] = []
     queue: list[tuple[str, type[msgspec.Struct]]] = [("", structs.Settings)]
     while queue:
@@ -78,7 +84,7 @@ def sections(source: str | None = None) -> list[Section]:
             place = path or "the top"
             raise BursarError(
                 f"{', '.join(missing)} of {place} has no meaning",
-                mend="write it under the field, in structs, caps or listening of gateway/settings",
+                mend="write it under the field, in gateway/settings, engine/policy or levers",
             )
         found.append(
             Section(

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from bursar.engine.policy import Levers
 from bursar.gateway.settings.amounts import Words
 from bursar.gateway.settings.caps import Budget, Concurrency, RateRule, State, Task
 from bursar.gateway.settings.listening import HttpLimits, Listen
@@ -207,6 +208,8 @@ class Route(Written, frozen=True, kw_only=True):
     """Instead of `calls.large_request_tokens`."""
     timeouts: Timeouts = Timeouts()
     """Before the provider's own."""
+    levers: Levers | None = None
+    """Instead of the whole of `levers`; `{}` is none at all."""
 
 
 class TagRules(Written, frozen=True, kw_only=True):
@@ -336,6 +339,8 @@ class Settings(Written, frozen=True, kw_only=True):
     """Rules for some of the calls."""
     calls: Calls = Calls()
     """What holds for every call."""
+    levers: Levers = Levers()
+    """What may make calls cheaper, on every route that does not say otherwise."""
     tags: TagRules = TagRules()
     """What calls must say of themselves."""
     tiers: dict[str, Words] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 
 from bursar.gateway.settings.checking import KEY_FILE
@@ -22,8 +23,11 @@ from bursar.model.errors import BadInput
 NS_PER_S = 1_000_000_000
 FRESH_NS = 2_000_000_000
 """A file changed within this may change again without another time."""
-NEXT_START = ("listen", "journal", "limits", "telemetry", "state")
-"""Parts that hold from the next start on."""
+NEXT_START = (
+    *("listen", "journal", "limits", "telemetry", "state"),
+    *("metrics.labels", "metrics.most_series"),
+)
+"""Parts of the file, and single settings, that hold from the next start on."""
 Stamp = tuple[int, int, int]
 
 
@@ -161,7 +165,7 @@ def _key_files(settings: Settings) -> list[Path]:
 
 def _told(before: Settings, desk: Desk) -> str:
     """What a person should know of a change that was taken."""
-    later = [one for one in NEXT_START if getattr(before, one) != getattr(desk.settings, one)]
+    later = [one for one in NEXT_START if attrgetter(one)(before) != attrgetter(one)(desk.settings)]
     told = [f"; {', '.join(later)}: from the next start on"] if later else []
     told += [
         f"; {one.name} cannot be called: {one.without}"

@@ -42,11 +42,14 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two looks at the journals when there is little to do. A look costs a
     transaction; whoever asks the ledger has one made at once."""
     niceness: int = 10
-    memory_mb: int = 64
+    memory_mb: int = 32
     """What the engine may take while nobody asks: enough for the rows of a turn."""
     asked_memory_mb: int = 384
     """The same while somebody asks."""
     threads: int = 2
+    """While somebody asks; otherwise one is enough, and needs less memory."""
+    checkpoint_mb: int = 8
+    """What is committed stays in memory until so much of it has come."""
     patience_s: float = 30.0
     """How long an earlier keeper may take to end."""
     tell: Tell | None = None
@@ -123,7 +126,7 @@ def _bound(duck: Duck, pace: Pace) -> None:
     """Nobody who asks can read files or take all memory; the door lets no SET through."""
     for setting in (
         f"memory_limit = '{pace.asked_memory_mb}MB'",
-        f"threads = {pace.threads}",
+        f"checkpoint_threshold = '{pace.checkpoint_mb}MB'",
         "enable_external_access = false",
     ):
         duck.run(f"SET {setting}")
@@ -134,6 +137,7 @@ def _give_memory(duck: Duck, pace: Pace, *, asked: bool) -> None:
     most_mb = pace.asked_memory_mb if asked else pace.memory_mb
     cursor = duck.beside()
     with suppress(*TROUBLE):  # what is in use just now cannot be taken away
+        cursor.execute(f"SET threads = {pace.threads if asked else 1}").fetchall()
         cursor.execute(f"SET memory_limit = '{most_mb}MB'").fetchall()
     cursor.close()
 

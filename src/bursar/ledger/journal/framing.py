@@ -70,6 +70,13 @@ class Framer:
         segment.size_bytes += len(raw)
         return segment, raw
 
+    def put_back(self, raw: bytes, written_bytes: int) -> None:
+        """Of what was taken last only the beginning could be written."""
+        assert self._segment is not None
+        self.frames.insert(0, raw[written_bytes:])
+        self._segment.size_bytes -= len(raw) - written_bytes
+        self.waiting_bytes -= written_bytes
+
     def turns_over(self, now_s: float) -> bool:
         """Whether what was taken last ends its segment; the next frame then begins another."""
         segment, rules = self._segment, self._rules
@@ -88,6 +95,8 @@ class Framer:
         """Nobody knows what the disk has of the open segment: the next frame begins another."""
         self.frames = []
         self.waiting_bytes = 0
+        if self._segment is not None:
+            self._segment.close()
         self._segment = self._before_bytes = None
 
     def close(self) -> None:

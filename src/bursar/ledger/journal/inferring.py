@@ -104,7 +104,7 @@ class Inference:
                 prompt=chain[-1],
                 scope=tags.tenant,
                 schema_digest=call.schema_digest,
-                at=call.at,
+                at=call.at if call.schema_digest is not None else None,
                 failed=_has_failed(entry),
                 total_ms=attempt.total_ms if attempt else None,
                 uses=tuple(one.id for one in uses if one.id is not None),
@@ -177,9 +177,10 @@ def _next(chain: int, digest: int) -> int:
 
 def _chain(start: int, blocks: Iterable[Block]) -> list[int]:
     """The hash of every beginning of a prompt, the whole prompt last."""
-    chain = [start]
+    chain, link = [start], start
     for block in blocks:
-        chain.append(_next(chain[-1], block.digest))
+        link = ((link ^ block.digest) * GOLDEN + 1) & MASK
+        chain.append(link)
     return chain
 
 

@@ -42,7 +42,7 @@ OPEN_SESSIONS = 1_000
 LEDGER = "ledger"
 """The file beside the journals that names the ledger they belong to."""
 MOST_ENTRIES = 2_000
-"""Entries of one transaction."""
+"""Entries of one transaction, fewer of long prompts: each takes some 10 KB until then."""
 
 
 REPORT = "the journals keep it; please report it"
@@ -103,6 +103,8 @@ class Keeper:
             inferred.append(entry if known is None else known)
             if fault is not None:
                 skips.append(_aside(entry, f"has no inferred session: {fault}", places))
+        items.clear()
+        entries.clear()  # what was inferred stands in copies of them
         note = partial(self._note, {*moved, *ended})
         fault = self._record(skips, inferred, note)
         if fault is not None:
@@ -115,7 +117,7 @@ class Keeper:
         for journal in read:
             self._offsets[journal.name] = journal.offsets
             self._clear(journal)
-        self.taken += len(entries)
+        self.taken += len(inferred)
         self._pass_on()
 
     def drain(self) -> int:

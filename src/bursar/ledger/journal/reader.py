@@ -28,9 +28,11 @@ from bursar.model.entry import Answer, Attempt, Entry, Skip
 LEFT = "the gateway stopped before the answer ended"
 MOST_OPEN = 100_000
 """Calls of one journal that have begun and not ended; the oldest beyond are given up."""
-MOST_RECENT = 10_000
-"""Ended calls that are remembered, since a failed disk makes the writer repeat some."""
-READ_BYTES = 4 * 1024 * 1024
+MOST_RECENT = 5_000
+"""At least so many ended calls are remembered, since a failed disk makes the writer repeat some."""
+READ_BYTES = 1024 * 1024
+HEAVY_BLOCKS = 25
+"""So many blocks of a prompt count as one more entry: what a turn takes is bounded by its size."""
 Item = Entry | Skip
 
 
@@ -119,7 +121,9 @@ class Journal:
         self._open: dict[str, tuple[Call, Trail]] = {}
         self._holding: dict[str, Held] = {}
         """What the open calls hold of their caps."""
-        self._recent: dict[str, None] = {}
+        self._recent: set[str] = set()
+        """Calls that ended last; when they are `MOST_RECENT`, they become `_earlier`."""
+        self._earlier: set[str] = set()
 
     @property
     def offsets(self) -> dict[int, int]:
@@ -130,7 +134,7 @@ class Journal:
         }
 
     def read(self, most: int) -> Iterator[Item]:
-        """What has come since, at most about `most` entries."""
+        """What has come since, at most about `most` entries, fewer of long prompts."""
         self.behind = False
         self.places.clear()
         dead = not has_writer(self.path)
@@ -145,7 +149,7 @@ class Journal:
             for found in trail.read(final=dead or number < numbers[-1]):
                 for item in self._taken(found, trail):
                     yield item
-                    most -= 1
+                    most -= _weight(item)
                 if most <= 0:
                     self.behind = True
                     return
@@ -214,7 +218,7 @@ class Journal:
 
     def _begin(self, begun: Begun, trail: Trail) -> None:
         key = begun.call.key
-        if key in self._recent or key in self._open:
+        if key in self._recent or key in self._earlier or key in self._open:
             return
         blocks = None
         if begun.blocks is not None:
@@ -229,11 +233,11 @@ class Journal:
             oldest.open -= 1
 
     def _end(self, ended: Ended, *, held: bool) -> Iterator[Item]:
-        if ended.key in self._recent:
+        if ended.key in self._recent or ended.key in self._earlier:
             return
-        self._recent[ended.key] = None
-        if len(self._recent) > MOST_RECENT:
-            del self._recent[next(iter(self._recent))]
+        if len(self._recent) >= MOST_RECENT:
+            self._earlier, self._recent = self._recent, set()
+        self._recent.add(ended.key)
         call, trail = self._open.pop(ended.key, (None, None))
         self._holding.pop(ended.key, None)
         if trail is not None:
@@ -250,6 +254,12 @@ class Journal:
             tool_outcomes=ended.tool_outcomes,
             decisions=ended.decisions,
         )
+
+
+def _weight(item: Item) -> int:
+    """As how many entries it counts."""
+    blocks = item.call.blocks if isinstance(item, Entry) else None
+    return 1 if blocks is None else 1 + len(blocks) // HEAVY_BLOCKS
 
 
 def _left(call: Call, held: Held | None) -> Entry:

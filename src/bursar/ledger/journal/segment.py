@@ -126,30 +126,45 @@ class Group:
         self.ends = ends
         self.sync = sync
         self.last = last
+        """The segment is closed behind them."""
         self.upto = upto
         """How many frames had been made when these were taken."""
-        """The segment is closed behind them."""
         self.written_bytes = 0
         self.written = False
         self.sync_s = 0.0
         """How long the disk took."""
 
-    def commit(self) -> OSError | None:
-        """Write the rest of the frames; what was written stays. The error that stopped it."""
+    @property
+    def syncs(self) -> bool:
+        """Whether the disk is to have it before it is through."""
+        return self.sync or self.last
+
+    def write(self) -> OSError | None:
+        """Give the system the rest of the frames; what was written stays. The error that stopped
+        it."""
         try:
             fd = self.segment.open()
             view = memoryview(self.raw)
             while self.written_bytes < len(view):
                 self.written_bytes += os.write(fd, view[self.written_bytes :])
-            self.written = True
-            if self.sync or self.last:
-                begun_s = perf_counter()
-                sync_file(fd)
-                self.sync_s = perf_counter() - begun_s
-            if self.last:
-                self.segment.close()
         except OSError as bad:
             return bad
+        self.written = True
+        return None
+
+    def commit(self) -> OSError | None:
+        """Write, and wait for the disk where that is wanted. The error that stopped it."""
+        bad = None if self.written else self.write()
+        if bad is not None or not self.syncs:
+            return bad
+        try:
+            begun_s = perf_counter()
+            sync_file(self.segment.open())
+            self.sync_s = perf_counter() - begun_s
+        except OSError as bad:
+            return bad
+        if self.last:
+            self.segment.close()
         return None
 
 

@@ -69,6 +69,8 @@ class Writer:
         """Frames that are in the file."""
         self._watchers: list[asyncio.Future[None]] = []
         """Calls that wait until their beginning is written."""
+        self._writes = False
+        """They are written for when this turn of the loop is over, all at once."""
 
     @property
     def node(self) -> str:
@@ -133,12 +135,11 @@ class Writer:
         """
         mark = self._framer.made
         while self._through < mark and self.trouble is None:
-            if self._group is None:
-                self._hand_over(self._grouped([], early=True))
-            if self._group is None:
-                continue
             waiter = self._here().create_future()
             self._watchers.append(waiter)
+            if not self._writes:
+                self._writes = True
+                self._here().call_soon(self._write_begun)
             await waiter
 
     async def end(
@@ -249,6 +250,20 @@ class Writer:
         last = self._framer.turns_over(now_s)
         return Group(segment, raw, ends, upto=upto, sync=sync, last=last)
 
+    def _write_begun(self) -> None:
+        """Write what began in this turn of the loop. None of it waits for a sync under way."""
+        self._writes = False
+        if self.trouble is not None:
+            self._wake_watchers()
+        elif self._group is None:
+            self._hand_over(self._grouped([], early=True))
+        elif self.rules.in_loop and self._group.written:
+            early = self._grouped([], early=True)
+            if early.write() is None:
+                self._is_through(early)
+            else:  # the next group meets the same disk, and says so
+                self._framer.put_back(early.raw, early.written_bytes)
+
     def _hand_over(self, group: Group) -> None:
         self._group = group
         self._committer.take(group, self._here(), healthy=self.trouble is None)
@@ -261,15 +276,11 @@ class Writer:
             self._failed(group, bad)
             return
         self._group = None
-        self._through = group.upto
         if group.ends:
             self._crowd = len(group.ends)
-        self._wake_watchers()
         if self.trouble is not None:
             self._recovered()
-        self._framer.waiting_bytes -= len(group.raw)
-        self.tally.groups += 1
-        self.tally.written_bytes += len(group.raw)
+        self._is_through(group)
         for _, _, done in group.ends:
             if done is not None and not done.done():
                 done.set_result(None)
@@ -279,6 +290,13 @@ class Writer:
             self._gather()
         elif self._framer.frames and self._timer is None:
             self._timer = self._here().call_later(BEGUN_S, self._flush)
+
+    def _is_through(self, group: Group) -> None:
+        self._through = max(self._through, group.upto)
+        self._wake_watchers()
+        self._framer.waiting_bytes -= len(group.raw)
+        self.tally.groups += 1
+        self.tally.written_bytes += len(group.raw)
 
     def _gather(self) -> None:
         if self._crowd < CROWD:

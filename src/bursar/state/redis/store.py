@@ -62,6 +62,8 @@ from bursar.state.terms import (
 )
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+MARK = 8
+"""Letters that tell a node's keys from another's."""
 PART = 500
 """Keys, claims or accounts that one operation holds."""
 
@@ -74,18 +76,22 @@ class RedisStore:
         url: str,
         *,
         name: str = "bursar",
+        node: str = "",
         nodes: int = 1,
         timeout_ms: int = 250,
         most_waiting: int = 20_000,
     ) -> None:
-        """`name` is the installation's, for several on one server; `nodes` as many as must tell
-        their ledgers before anything is admitted; beyond `most_waiting` StoreLost is raised."""
+        """`name` is the installation's, for several on one server; `node` whose keys these are:
+        another node's are other reservations, even where they read alike; `nodes` as many as must
+        tell their ledgers before anything is admitted; beyond `most_waiting` StoreLost is raised.
+        """
         if not NAME.match(name):
             raise BadInput(
                 f"{name!r} cannot name an installation in Redis",
                 mend="use 1 to 64 letters, digits, dots, dashes or underscores",
             )
         self._line = Line(Link(url, name), nodes, timeout_ms, most_waiting)
+        self._mark = f"{hashed(node)[:MARK]}-" if node else ""
 
     async def close(self) -> None:
         await self._line.close()
@@ -98,7 +104,7 @@ class RedisStore:
         self, node: str, carried: tuple[Carried, ...], done: tuple[str, ...], at_ms: int
     ) -> None:
         rows = carried_rows(carried)
-        keys = [attempt(key) for key in done]
+        keys = [attempt(self._mark + key) for key in done]
         token = secrets.token_hex(8)
         parts = range(0, max(len(rows), len(keys)), PART)
         for first in parts:
@@ -114,23 +120,25 @@ class RedisStore:
             await self._line.ask(("carry", hashed(teller), rows[first : first + PART], at_ms))
 
     async def restore(self, ask: Ask) -> None:
-        await self._line.ask(asking("restore", ask))
+        await self._line.ask(asking("restore", ask, self._mark))
 
     async def reserve(self, ask: Ask) -> Denial | None:
-        return denial_of(await self._line.ask(asking("reserve", ask)))
+        return denial_of(await self._line.ask(asking("reserve", ask, self._mark)))
 
     async def extend(self, key: str, amounts: Sequence[int], at_ms: int) -> Denial | None:
-        return denial_of(await self._line.ask(amounts_of("extend", key, amounts, at_ms)))
+        operation = amounts_of("extend", self._mark + key, amounts, at_ms)
+        return denial_of(await self._line.ask(operation))
 
     async def settle(self, key: str, amounts: Sequence[int], at_ms: int) -> Settled:
-        return settled_of(await self._line.ask(amounts_of("settle", key, amounts, at_ms)))
+        operation = amounts_of("settle", self._mark + key, amounts, at_ms)
+        return settled_of(await self._line.ask(operation))
 
     async def void(self, key: str, at_ms: int) -> bool:
-        return bool(await self._line.ask(("void", attempt(key))))
+        return bool(await self._line.ask(("void", attempt(self._mark + key))))
 
     async def renew(self, keys: Sequence[str], at_ms: int) -> None:
         for first in range(0, len(keys), PART):
-            part = [attempt(key) for key in keys[first : first + PART]]
+            part = [attempt(self._mark + key) for key in keys[first : first + PART]]
             await self._line.ask(("renew", part, at_ms))
 
     async def sweep(self, at_ms: int) -> int:
@@ -152,7 +160,7 @@ class RedisStore:
 
     async def suspects(self, most: int) -> list[Suspect]:
         answers: list[Any] = (await self._line.ask(("suspects", min(most, PART))))[0]
-        return list(map(suspect_of, answers))
+        return [suspect_of(answer, self._mark) for answer in answers]
 
     async def standings(self, claims: Sequence[Claim]) -> list[Standing]:
         found: list[Standing] = []

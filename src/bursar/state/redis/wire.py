@@ -55,7 +55,8 @@ def attempt(key: str) -> str:
     return key if PLAIN.match(key) else "~" + hashed(key)
 
 
-def asking(step: Literal["reserve", "restore"], ask: Ask) -> Operation:
+def asking(step: Literal["reserve", "restore"], ask: Ask, mark: str) -> Operation:
+    """`mark`: before its key."""
     if len(ask.claims) > CLAIMS or len(ask.rates) > CLAIMS:
         raise BadInput(f"a call takes from {CLAIMS} accounts and {CLAIMS} rates at most")
     _check(ask.at_ms, MOST_MS)
@@ -65,7 +66,8 @@ def asking(step: Literal["reserve", "restore"], ask: Ask) -> Operation:
     owner = hashed(ask.owner) if ask.owner else ""
     if len(ask.note) > NOTE:
         raise BadInput(f"the note of an attempt has {NOTE} characters at most")
-    return (step, attempt(ask.key), ask.at_ms, ask.lease_ms, rows, rates, owner, ask.note)
+    key = attempt(mark + ask.key)
+    return (step, key, ask.at_ms, ask.lease_ms, rows, rates, owner, ask.note)
 
 
 def amounts_of(
@@ -73,7 +75,7 @@ def amounts_of(
 ) -> Operation:
     _check(at_ms, MOST_MS)
     for amount in amounts:
-        _check(amount, MOST)
+        _check(abs(amount) if step == "extend" else amount, MOST)
     return (step, attempt(key), amounts, at_ms)
 
 
@@ -133,9 +135,10 @@ def standing_of(claim: Claim, answer: Any) -> Standing:
     return Standing(claim.account, posted, held, suspect, total, worst_over, born_ms)
 
 
-def suspect_of(answer: Any) -> Suspect:
+def suspect_of(answer: Any, mark: str) -> Suspect:
+    """`mark`: left out where its key begins with it; another node's key stays as it is."""
     key, note, amounts = answer
-    return Suspect(key, note, tuple(map(int, amounts)))
+    return Suspect(key.removeprefix(mark), note, tuple(map(int, amounts)))
 
 
 def _check_length(answer: Any) -> None:

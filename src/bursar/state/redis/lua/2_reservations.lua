@@ -5,9 +5,9 @@
 --   suspects since when each of these is
 --
 -- A record: origin, owner, lease_ms, end of the lease of one that is suspect, note, end of all its
--- windows (0: never), then for each claim: account, slot, since, step, end of its slot, held.
+-- windows (0: never), whether it was made smaller, then for each claim: account, slot, since, step, end of its slot, held.
 
-local HEAD, WIDTH = 6, 6
+local HEAD, LAST, WIDTH = 7, 6, 6
 local DONE = 'd'
 
 local function record_key(key)
@@ -53,7 +53,7 @@ end
 
 -- A record lives until a day after the last of its windows.
 local function write(key, record, at)
-  local ends = record[HEAD]
+  local ends = record[LAST]
   if ends == 0 then
     redis.call('SET', record_key(key), cmsgpack.pack(record))
   else
@@ -64,7 +64,7 @@ end
 -- Holds all claims of an ask. `seen` are the accounts as they were just before.
 local function reserve_all(ask, seen, origin)
   local _, key, at, lease_ms, claims, _, owner, note = unpack(ask)
-  local record, last = {origin, owner, lease_ms, 0, note, 0}, at + lease_ms
+  local record, last = {origin, owner, lease_ms, 0, note, 0, 0}, at + lease_ms
   for i, claim in ipairs(claims) do
     local account = account_key(claim[1])
     hold(account, claim, seen[i], at)
@@ -73,7 +73,7 @@ local function reserve_all(ask, seen, origin)
     record[first + 4], record[first + 5], record[first + 6] = claim[6], claim[7], claim[2]
     last = last and claim[7] ~= 0 and math.max(last, claim[7])
   end
-  record[HEAD] = last or 0
+  record[LAST] = last or 0
   write(key, record, at)
   redis.call('ZADD', leases_key(), at + lease_ms, key)
 end

@@ -77,6 +77,18 @@ function steps.restore(ask, batch)
   return 0
 end
 
+-- Whether a record is to be made smaller for the first time, and by how much at the most; nil: it
+-- was before. The same step may come a second time.
+local function lessened(record, amounts)
+  if #amounts == 0 or math.min(unpack(amounts)) >= 0 then return amounts end
+  if record[HEAD] == 1 then return nil end
+  record[HEAD] = 1
+  for i = 1, #amounts do
+    amounts[i] = math.max(amounts[i], -record[HEAD + i * WIDTH])
+  end
+  return amounts
+end
+
 function steps.extend(op, batch)
   if not batch.is_whole then return LOST end
   local _, key, amounts, at = unpack(op)
@@ -84,9 +96,11 @@ function steps.extend(op, batch)
   if not record then return {'age', 0, false, {0, 0, 0}, false} end
   if is_uneven(record, amounts) then return UNEVEN end
   renew(key, record, at)
+  amounts = lessened(record, amounts)
+  if not amounts then return 0 end
   local denial
   each(record, function(i, account, slot, since, step)
-    if denial then return end
+    if denial or amounts[i] < 0 then return end
     local from = since_at(slot, since, step, at)
     local got = look(account, slot, from, step)
     local limit = tonumber(got[3])

@@ -1,0 +1,101 @@
+"""The levers of each route, and the world that they see here.
+
+A lever keeps what it has learned for as long as its route has it with the same settings: a reload
+that changes something else forgets nothing. A route without levers has no chain, and its calls
+never come here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bursar.dialects.showing import Showing
+from bursar.engine.policy import Market, lever_of, wishes_of
+from bursar.gateway.settings.checking import DEFAULT_ROUTE
+from bursar.gateway.settings.structs import Settings
+from bursar.levers.ports import Lever
+from bursar.model.call import Call
+from bursar.model.entry import Answer, Attempt, Decision
+from bursar.price.book import Book
+
+NS_PER_MS = 1_000_000
+Key = tuple[str, str, bytes, bool]
+"""Route, lever, its settings, and whether the route marks prompts."""
+Carried = tuple[Attempt, Answer] | None
+"""What was sent, as it was booked, and what the client got. None: nothing was sent after all."""
+
+
+class Chains:
+    """The levers in force, by route."""
+
+    __slots__ = ("_made", "_market", "_routes", "_settings")
+
+    def __init__(self, market: Market, settings: Settings) -> None:
+        self._market = market
+        self._settings = settings
+        self._made: dict[Key, Lever] = {}
+        self._routes: dict[str, tuple[Lever, ...]] = {}
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """From now on these hold for new calls."""
+        self._settings = settings
+        made: dict[Key, Lever] = {}
+        policies = {DEFAULT_ROUTE: settings.levers}
+        for route in settings.routes:
+            policies[route.name] = settings.levers if route.levers is None else route.levers
+        for route, policy in policies.items():
+            marks = policy.prompt_cache is not None
+            for name, wish in wishes_of(policy):
+                key = (route, name, msgspec.json.encode(wish), marks)
+                made[key] = self._made.get(key) or lever_of(name, wish, self._market, marks=marks)
+        self._made = made
+        self._routes = {}
+        for (route, *_), lever in made.items():
+            self._routes[route] = (*self._routes.get(route, ()), lever)
+
+    def take_book(self, book: Book) -> None:
+        """Prices have changed: what levers learned rests on the old ones, and goes."""
+        self._market = Market(book, self._market.rules)
+        self._made = {}
+        self.take(self._settings)
+
+    def of(self, route: str) -> tuple[Lever, ...]:
+        """The levers of a route, outermost first."""
+        return self._routes.get(route, ())
+
+
+Send = Callable[[Call, tuple[Decision, ...]], Awaitable[Carried]]
+Count = Callable[[Decision], None]
+
+
+class LivePorts:
+    """The ports of one call."""
+
+    __slots__ = ("_count", "_send", "attempts", "decisions", "shown")
+
+    def __init__(self, send: Send, showing: Showing, count: Count) -> None:
+        self._send = send
+        self._count = count
+        self.shown = showing.shown
+        self.attempts: list[Attempt] = []
+        self.decisions: list[Decision] = []
+
+    @property
+    def now_ms(self) -> int:
+        return time.time_ns() // NS_PER_MS
+
+    def note(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        self._count(decision)
+
+    async def send(self, call: Call) -> Answer:
+        """Carry it to a provider. What was noted until now is recorded with it."""
+        carried = await self._send(call, tuple(self.decisions))
+        if carried is None:
+            return Answer(status="left")
+        self.attempts.append(carried[0])
+        return carried[1]
