@@ -293,7 +293,7 @@ def test_76_redis_that_is_wiped_is_told_what_the_ledger_has(tmp_path: Path) -> N
     with a_server() as server:
 
         def settings(sim: Simulator) -> dict[str, Any]:
-            budgets = {"all": {"limit": "$0.05/day", "fail": "closed", "clamp": False}}
+            budgets = {"all": {"limit": "$0.049/day", "fail": "closed", "clamp": False}}
             return _two(sim, state={"store": server.url}, budgets=budgets)
 
         with running(tmp_path, settings) as rig:

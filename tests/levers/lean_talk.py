@@ -103,9 +103,9 @@ def _chat(talk: Talk) -> dict[str, Any]:
 
 def _responses(talk: Talk) -> dict[str, Any]:
     items: list[dict[str, Any]] = [{"role": "user", "content": talk.opening}]
-    for step in talk.steps:
+    for n, step in enumerate(talk.steps):
         if step.thought:
-            items.append({"type": "reasoning", "id": "rs", "summary": []})
+            items.append({"type": "reasoning", "id": f"rs_{n}", "summary": []})
         if step.text:
             items.append({"role": "assistant", "content": step.text})
         items += [

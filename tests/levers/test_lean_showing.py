@@ -26,7 +26,7 @@ def test_every_block_of_a_message_is_shown(talk: Talk, dialect: str) -> None:
     raw = json.dumps(body).encode()
     showing = Showing(raw, SALT)
     wanted = {"text": TEXT, "use": TEXT, "result": TEXT, "thought": REASONING, "image": IMAGE}
-    said = [one for one in pieces(body) if one.key != "rs" and one.role != "system"]
+    said = [one for one in pieces(body) if not one.key.startswith("rs_") and one.role != "system"]
     blocks = [
         one
         for one in QuickReader().asking(dialect, raw, SALT).blocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -122,8 +123,15 @@ def _paired(body: dict[str, Any], sent: dict[str, Any]) -> None:
             result = next(one for one in found if one.what == "result" and one.key == use.key)
             between = [one for one in found if use.message < one.message < result.message]
             assert all(one.what in ("use", "result") for one in between)
-    thoughts = [n for n, one in enumerate(now) if one.what == "thought" and one.key == "rs"]
-    assert all(now[n + 1].role == "assistant" for n in thoughts if n + 1 < len(now))
+    _still_thought(was, now)
+
+
+def _still_thought(was: list[Piece], now: list[Piece]) -> None:
+    """Reasoning that is an item of its own stands before what was reasoned."""
+    after = {one.key: _key(following) for one, following in pairwise(was) if one.what == "thought"}
+    for one, following in pairwise(now):
+        if one.key.startswith("rs_"):
+            assert _key(following) == after[one.key]
 
 
 def _tools(body: dict[str, Any], sent: dict[str, Any], wish: LeanContext, used: set[str]) -> None:
