@@ -267,3 +267,18 @@ def test_a_long_conversation_is_shortened_where_it_pays(rig: Rig) -> None:
     line = rig.paid()[-1]
     assert line.usage is not None
     assert line.usage.prompt == pytest.approx(said["tokens_after"], rel=0.25)
+
+
+def test_a_refused_call_stands_in_the_ledger(rig: Rig) -> None:
+    """Nothing was sent for it, and it says why."""
+    turns: list[dict[str, Any]] = [{"role": "user", "content": "seek"}]
+    for n in range(3):
+        use = {"type": "tool_use", "id": f"c{n}", "name": "look", "input": {"q": "me"}}
+        back = {"type": "tool_result", "tool_use_id": f"c{n}", "content": "nobody"}
+        turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [back]}]
+    assert rig.post("/v1/messages", {**_message(0), "messages": turns}).status == 422
+    sql = "SELECT call_id FROM decisions WHERE verdict = 'refused' ORDER BY call_id DESC LIMIT 1"
+    (row,) = until(lambda: rig.rows(sql), rig.log)
+    told = json.loads(_explained(rig, str(row["call_id"]), "--json").stdout)
+    assert told["attempts"] == []
+    assert told["decisions"][0]["lever"] == "no_progress"

@@ -41,8 +41,11 @@ def explain(
     screen = Screen()
     cost = "cost unknown" if found["cost_usd"] is None else money(found["cost_usd"])
     screen.heading(f"Call {found['call_id']}: {cost}")
-    screen.line(", ".join(_where(found)))
-    _print_attempts(screen, found["attempts"])
+    if found["attempts"]:
+        screen.line(", ".join(_where(found)))
+        _print_attempts(screen, found["attempts"])
+    else:
+        screen.line("Nothing was sent for it.")
     screen.heading("What was done to it")
     if not found["decisions"]:
         screen.line("Nothing: it went on as it came, and no lever looked at it.")

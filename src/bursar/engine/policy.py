@@ -19,6 +19,7 @@ from bursar.levers.no_progress import NoProgress
 from bursar.levers.order import ORDER
 from bursar.levers.ports import Lever
 from bursar.levers.prompt_cache import PromptCache
+from bursar.levers.response_cache import ResponseCache
 from bursar.price.billing_rules import Rules
 from bursar.price.book import Book
 
@@ -29,6 +30,8 @@ class Levers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     no_progress: NoProgress | None = None
     """Stop agents that go round in circles."""
+    response_cache: ResponseCache | None = None
+    """Answer the same call again from memory."""
     lean_context: LeanContext | None = None
     """Shorten long conversations where that pays."""
     max_tokens: MaxTokens | None = None

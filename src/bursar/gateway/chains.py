@@ -1,4 +1,4 @@
-"""The levers of each route, and the world that they see here.
+"""The levers of each route, the answers that it gives again, and the world that levers see here.
 
 A lever keeps what it has learned for as long as its route has it with the same settings: a reload
 that changes something else forgets nothing. A route without levers has no chain, and its calls
@@ -13,19 +13,31 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bursar.dialects.showing import Showing
-from bursar.engine.policy import Market, lever_of, wishes_of
+from bursar.engine.policy import Levers, Market, lever_of, wishes_of
 from bursar.gateway.settings.checking import DEFAULT_ROUTE
 from bursar.gateway.settings.structs import Settings
 from bursar.levers.ports import Lever
+from bursar.levers.response_cache import Kept, Room
+from bursar.levers.single_flight import Flights
 from bursar.model.call import Call
 from bursar.model.entry import Answer, Attempt, Decision
 from bursar.price.book import Book
 
 NS_PER_MS = 1_000_000
+WAIT_S = 60.0
+"""The longest that a call waits for the same call of somebody else."""
 Key = tuple[str, str, bytes, bool]
 """Route, lever, its settings, and whether the route marks prompts."""
 Carried = tuple[Attempt, Answer] | None
 """What was sent, as it was booked, and what the client got. None: nothing was sent after all."""
+
+
+def policies_of(settings: Settings) -> dict[str, Levers]:
+    """Route -> what is on there."""
+    found = {DEFAULT_ROUTE: settings.levers}
+    for one in settings.routes:
+        found[one.name] = settings.levers if one.levers is None else one.levers
+    return found
 
 
 class Chains:
@@ -44,10 +56,7 @@ class Chains:
         """From now on these hold for new calls."""
         self._settings = settings
         made: dict[Key, Lever] = {}
-        policies = {DEFAULT_ROUTE: settings.levers}
-        for route in settings.routes:
-            policies[route.name] = settings.levers if route.levers is None else route.levers
-        for route, policy in policies.items():
+        for route, policy in policies_of(settings).items():
             marks = policy.prompt_cache is not None
             for name, wish in wishes_of(policy):
                 key = (route, name, msgspec.json.encode(wish), marks)
@@ -99,3 +108,38 @@ class LivePorts:
             return Answer(status="left")
         self.attempts.append(carried[0])
         return carried[1]
+
+
+class Recall:
+    """What one route remembers."""
+
+    __slots__ = ("flights", "room")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.flights: Flights[Kept] = Flights(WAIT_S)
+
+
+class Recalls:
+    """The caches in force, by route."""
+
+    __slots__ = ("_made", "_routes")
+
+    def __init__(self, settings: Settings) -> None:
+        self._made: dict[tuple[str, bytes], Recall] = {}
+        self._routes: dict[str, Recall] = {}
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """From now on these hold for new calls."""
+        made: dict[tuple[str, bytes], Recall] = {}
+        self._routes = {}
+        for route, policy in policies_of(settings).items():
+            if policy.response_cache is not None:
+                key = (route, msgspec.json.encode(policy))
+                made[key] = self._made.get(key) or Recall(Room(policy.response_cache))
+                self._routes[route] = made[key]
+        self._made = made
+
+    def of(self, route: str) -> Recall | None:
+        return self._routes.get(route)

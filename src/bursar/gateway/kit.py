@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bursar.dialects.quick import QuickReader
 from bursar.engine.policy import Market
-from bursar.gateway.chains import Chains
+from bursar.gateway.chains import Chains, Recalls
 from bursar.gateway.forward import Way, ways_of
 from bursar.gateway.http.upstream import Pool
 from bursar.gateway.purse.force import InForce
@@ -50,7 +50,7 @@ class Kit:
             "purse",
             "reader",
         ),
-        *("live", "ready", "tally", "ways"),
+        *("live", "ready", "recalls", "tally", "ways"),
     )
 
     def __init__(
@@ -75,6 +75,8 @@ class Kit:
         """What calls are counted by: the caps of the desk, a little later where they are new."""
         self.chains = Chains(Market(book, load_rules()), desk.settings)
         """The levers of each route."""
+        self.recalls = Recalls(desk.settings)
+        """The answers that each route gives again."""
         self.ways: dict[str, Way] = ways_of(desk.providers)
         """How each provider is reached, by its name."""
 
@@ -83,6 +85,7 @@ class Kit:
         self.desk = desk
         self.ways = ways_of(desk.providers)
         self.chains.take(desk.settings)
+        self.recalls.take(desk.settings)
         self.purse.watch.take_caps(desk.caps)
 
     def end_lost(self) -> None:

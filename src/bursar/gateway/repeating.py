@@ -69,7 +69,7 @@ class Copied:
 
     __slots__ = ("_asked", "_head", "_pieces", "_size", "headers", "is_fresh", "is_over", "said")
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Client) -> None:
         self._asked = asked
         self._head: tuple[int, tuple[tuple[bytes, bytes], ...]] = (0, ())
         self._pieces: list[bytes] | None = []

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import PurePath
 from traceback import extract_tb
 
 import msgspec
+from msgspec.structs import replace
 
 from bursar.dialects.refusals import refusal_body
 from bursar.dialects.showing import Showing
@@ -34,8 +35,10 @@ from bursar.gateway.kit import Kit
 from bursar.gateway.order import Order
 from bursar.gateway.ordering import Routed, order_of
 from bursar.gateway.passing import pass_through
+from bursar.gateway.recalling import recalled, record_unsent
 from bursar.gateway.repeating import Client, Repeats
 from bursar.gateway.settings import Holder
+from bursar.levers.ports import REFUSED, Lever
 from bursar.model.call import Call
 from bursar.model.entry import Decision
 from bursar.model.errors import BadInput, Refused
@@ -151,26 +154,52 @@ class Gateway:
         """Carry a call. `client`: where its answer goes."""
         kit = self._kit
         order = order_of(kit, asked, entrance, holder)
-        levers = kit.chains.of(order.plan.route.name)
-        if not levers:
-            await self._send(client, order)
-            return
+
+        async def send(to: Client, told: tuple[Decision, ...] = ()) -> None:
+            levers = kit.chains.of(order.plan.route.name)
+            if levers:
+                await self._levered((asked, entrance), to, order, levers, told)
+            else:
+                await self._send(to, replace(order, decisions=told) if told else order)
+
+        recall = kit.recalls.of(order.plan.route.name)
+        if recall is None:
+            await send(client)
+        else:
+            await recalled(kit, recall, order, asked, client, send)
+
+    async def _levered(
+        self,
+        came: tuple[Asked, Entrance],
+        client: Client,
+        order: Order,
+        levers: Sequence[Lever],
+        told: tuple[Decision, ...],
+    ) -> None:
+        """Carry a call through the levers of its route. `told`: what was decided before."""
+        kit, (asked, entrance), holder = self._kit, came, order.holder
         call = seen_by_levers(order)
 
-        async def send(after: Call, told: tuple[Decision, ...]) -> Carried:
-            went = order
+        async def send(after: Call, said: tuple[Decision, ...]) -> Carried:
+            went, said = order, (*told, *said)
             if after.model != call.model:
                 try:
                     routed = Routed(order, after.model or "")
                     went = order_of(kit, asked, entrance, holder, routed)
                 except Refused as refused:
-                    told = (*told, not_routed(after, refused))
-            return await self._send(client, changed(went, call, after, told))
+                    said = (*said, not_routed(after, refused))
+            return await self._send(client, changed(went, call, after, said))
 
         def count(one: Decision) -> None:
             kit.tally.add("levers", (order.plan.route.name, one.lever, one.verdict))
 
-        await run(levers, call, LivePorts(send, Showing(asked.body, holder.salt), count))
+        ports = LivePorts(send, Showing(asked.body, holder.salt), count)
+        try:
+            await run(levers, call, ports)
+        except Refused:
+            if ports.decisions and ports.decisions[-1].verdict == REFUSED:
+                await record_unsent(kit, order, "refused", (*told, *ports.decisions))
+            raise
 
     async def _send(self, client: Client, order: Order) -> Carried:
         """Reserve, carry, settle."""

@@ -16,7 +16,14 @@ from bursar.engine import policy
 from bursar.gateway.settings import caps, listening, structs
 from bursar.gateway.settings.amounts import Amounts, Count, Every, Money, Percent, Words
 from bursar.gateway.settings.values import Bytes, Moment, Seconds, written
-from bursar.levers import fit, lean_context, model_route, no_progress, prompt_cache
+from bursar.levers import (
+    fit,
+    lean_context,
+    model_route,
+    no_progress,
+    prompt_cache,
+    response_cache,
+)
 from bursar.model.errors import BursarError
 
 KINDS: dict[object, str] = {
@@ -36,7 +43,7 @@ KINDS: dict[object, str] = {
 }
 
 
-LEVERS = (policy, fit, lean_context, model_route, no_progress, prompt_cache)
+LEVERS = (policy, fit, lean_context, model_route, no_progress, prompt_cache, response_cache)
 """Where the settings of levers stand."""
 
 ENTRIES: dict[object, str] = {dict: ".NAME", tuple: "[]"}
