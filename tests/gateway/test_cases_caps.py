@@ -199,7 +199,8 @@ def test_57_a_client_that_leaves_has_spent_and_holds_nothing(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_59_a_thousand_calls_in_parallel(tmp_path: Path, workers: int) -> None:
-    """Case 59: of a dollar, at most a hundred cents are spent, and all but a few of them."""
+    """Case 59: of a dollar, at most a hundred cents are spent, and all but a few of them. The last
+    answers may be limited to what is left, so there may be more than a hundred."""
 
     def dollar(sim: Simulator) -> dict[str, Any]:
         budgets = {"all": {"limit": "$1/day", "warn": []}}
@@ -209,7 +210,6 @@ def test_59_a_thousand_calls_in_parallel(tmp_path: Path, workers: int) -> None:
         found = _at_once(rig, 1_000, A_CENT, **CENTS)
         assert set(found) == {200, 402}
         assert found[200] + found[402] == 1_000
-        assert found[200] <= 99
         assert _billed(rig) <= 100 * CENT
         assert len(rig.paid()) == found[200]
         if workers == 2:
