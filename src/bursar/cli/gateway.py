@@ -147,6 +147,7 @@ def _print(found: Explained) -> None:
         for one in cap.limits:
             screen.line(f"  {one.limit}: {one.over}")
     for title, lines in (
+        ("Levers", found.levers),
         ("Who else is told", found.telemetry),
         ("Refused", found.refused),
         ("Missing in the environment", found.missing),

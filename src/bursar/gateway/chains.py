@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bursar.dialects.showing import Showing
-from bursar.engine.policy import Levers, Market, lever_of, wishes_of
-from bursar.gateway.settings.checking import DEFAULT_ROUTE
+from bursar.engine.policy import Market, lever_of, wishes_of
+from bursar.gateway.settings.fitting import policies_of
 from bursar.gateway.settings.structs import Settings
 from bursar.levers.ports import Lever
 from bursar.levers.response_cache import Kept, Room
@@ -30,14 +30,6 @@ Key = tuple[str, str, bytes, bool]
 """Route, lever, its settings, and whether the route marks prompts."""
 Carried = tuple[Attempt, Answer] | None
 """What was sent, as it was booked, and what the client got. None: nothing was sent after all."""
-
-
-def policies_of(settings: Settings) -> dict[str, Levers]:
-    """Route -> what is on there."""
-    found = {DEFAULT_ROUTE: settings.levers}
-    for one in settings.routes:
-        found[one.name] = settings.levers if one.levers is None else one.levers
-    return found
 
 
 class Chains:

@@ -117,3 +117,23 @@ def test_every_part_of_the_file_stands_in_the_reference() -> None:
     for one in sections():
         assert f"## `{one.path}`" in page or not one.path
         assert not [row.name for row in one.settings if f"| `{row.name}`" not in page]
+
+
+def test_levers_are_told_by_route(tmp_path: Path) -> None:
+    file = tmp_path / "bursar.yaml"
+    file.write_text(
+        "levers: {prompt_cache: {}, no_progress: {}, response_cache: {}}\n"
+        "routes:\n"
+        "  - {name: plain, when: {models: [gpt-4o]}, levers: {}}\n"
+        "  - {name: rest, when: {path: /v1/*}}\n"
+    )
+    told = bursar("check", str(file), home=tmp_path)
+    assert told.code == 0, told.err
+    text = told.out.decode()
+    assert "default: response_cache, no_progress, prompt_cache" in text
+    assert "plain: none" in text
+    assert "rest: response_cache, no_progress, prompt_cache" in text
+    file.write_text("levers: {prompt_cache: {ttl: 2h}}\n")
+    refused = bursar("check", str(file), home=tmp_path)
+    assert refused.code == 2
+    assert "levers.prompt_cache.ttl" in refused.err

@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 
+from bursar.engine.policy import Levers, wishes_of
 from bursar.gateway.settings.caps_bounding import AnswerPico
 from bursar.gateway.settings.caps_explaining import Cap, caps_told, caps_warnings, state_told
 from bursar.gateway.settings.checking import DEFAULT_ROUTE, loopback
 from bursar.gateway.settings.desk import DeskOptions, open_desk
+from bursar.gateway.settings.fitting import policies_of
 from bursar.gateway.settings.keys import read_secret
 from bursar.gateway.settings.meanings import size_text
 from bursar.gateway.settings.presets import SPOKEN
@@ -23,6 +25,7 @@ from bursar.gateway.settings.routing import Provider
 from bursar.gateway.settings.structs import Route, Settings, VirtualKey
 from bursar.gateway.settings.telemetry import collector_of, header_names, otlp_problems
 from bursar.gateway.settings.values import Bytes, Moment, Seconds
+from bursar.levers.response_cache import NAME as RESPONSE_CACHE
 
 ANY = "any"
 
@@ -45,6 +48,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, str]
     telemetry: tuple[str, ...] = ()
     """Who else is told of what is recorded."""
+    levers: tuple[str, ...] = ()
+    """Route: what is on there, in the order in which a call meets it. Empty: nothing anywhere."""
     caps: tuple[Cap, ...] = ()
     """Budgets, tasks, rates and concurrency."""
     state: str | None = None
@@ -90,9 +95,21 @@ def explain(
         warnings=tuple(_warnings(settings)),
         bounds=_bounds(settings),
         telemetry=tuple(_telemetry(settings, environ)),
+        levers=tuple(_levers(settings)),
         caps=caps,
         state=state_told(settings) if caps else None,
     )
+
+
+def _levers(settings: Settings) -> Iterator[str]:
+    """Where anything is on, also the routes that have nothing."""
+    policies = policies_of(settings)
+    if all(policy == Levers() for policy in policies.values()):
+        return
+    for route, policy in policies.items():
+        first = () if policy.response_cache is None else (RESPONSE_CACHE,)
+        names = (*first, *(name for name, _ in wishes_of(policy)))
+        yield f"{route}: {', '.join(names) or 'none'}"
 
 
 def _provider(one: Provider, base_url: str | None) -> dict[str, Any]:

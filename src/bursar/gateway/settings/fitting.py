@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 
+from bursar.engine.policy import Levers
 from bursar.gateway.http.messages import Bounds
+from bursar.gateway.settings.checking import DEFAULT_ROUTE
 from bursar.gateway.settings.keys import read_secret
 from bursar.gateway.settings.listening import HttpLimits
 from bursar.gateway.settings.structs import Settings
@@ -56,3 +58,11 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
             mend="both are PEM files, and the key belongs to the certificate",
         ) from bad
     return context
+
+
+def policies_of(settings: Settings) -> dict[str, Levers]:
+    """Route -> what is on there."""
+    found = {DEFAULT_ROUTE: settings.levers}
+    for one in settings.routes:
+        found[one.name] = settings.levers if one.levers is None else one.levers
+    return found

@@ -114,6 +114,7 @@ def _located(value: Any, kind: Any, path: Path) -> Wrong | None:
         return None
     except msgspec.ValidationError as bad:
         text = str(bad)
+    kind = _bare(kind)
     for part, below, step in _parts(value, kind):
         wrong = _located(part, below, (*path, step))
         if wrong is not None:
@@ -128,6 +129,13 @@ def _located(value: Any, kind: Any, path: Path) -> Wrong | None:
         if missing:
             return Wrong(path, f"needs `{missing[0]}`", f"add {missing[0]}: ...")
     return Wrong(path, _plain(text, kind), REFERENCE)
+
+
+def _bare(kind: Any) -> Any:
+    """The part that may be left out (`Part | None`), or the kind as it is."""
+    parts = [one for one in get_args(kind) if one is not type(None)]
+    is_part = len(parts) == 1 and isinstance(parts[0], type)
+    return parts[0] if is_part and issubclass(parts[0], msgspec.Struct) else kind
 
 
 def _fields(kind: Any) -> dict[str, tuple[Any, bool]] | None:
