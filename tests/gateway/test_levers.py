@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 from bursar.simulator.invoice import Line
 from bursar.simulator.server import Simulator
-from tests.gateway.rig import HOST, JSON_TYPE, Answered, Rig, running, settings_for, until
+from tests.gateway.rig import Answered, Rig, running, settings_for, until
 
 STEPS = 12
 SYSTEM = "You are an agent of a parcel service. " * 600
@@ -86,17 +85,6 @@ ASKED = {
 }
 
 
-def _direct(sim: Simulator, path: str, body: dict[str, Any]) -> bytes:
-    connection = http.client.HTTPConnection(HOST, int(sim.url.rpartition(":")[2]), timeout=20)
-    try:
-        connection.request("POST", path, json.dumps(body).encode(), dict(JSON_TYPE))
-        with connection.getresponse() as answer:
-            assert answer.status == 200
-            return answer.read()
-    finally:
-        connection.close()
-
-
 def _cost(lines: list[Line]) -> int:
     assert len(lines) == STEPS
     return sum(line.cost_nano or 0 for line in lines)
@@ -107,7 +95,7 @@ def test_marks_save_on_the_invoice(rig: Rig, name: str) -> None:
     path, body = ASKED[name]
     before = len(rig.sim.invoice.lines), len(rig.twin.invoice.lines)
     for step in range(STEPS):
-        _direct(rig.twin, path, body(step))
+        rig.direct(path, body(step))
         assert rig.post(path, body(step)).status == 200
     with_marks = _cost(list(rig.sim.invoice.lines)[before[0] :])
     without = _cost(list(rig.twin.invoice.lines)[before[1] :])
@@ -255,9 +243,9 @@ def test_a_long_conversation_is_shortened_where_it_pays(rig: Rig) -> None:
     before = len(rig.sim.invoice.lines), len(rig.twin.invoice.lines)
     steps = 30
     for step in range(1, steps):
-        _direct(rig.twin, "/v1/messages", _agent(step))
+        rig.direct("/v1/messages", _agent(step))
         assert rig.post("/v1/messages", _agent(step), headers).status == 200
-    _direct(rig.twin, "/v1/messages", _agent(steps))
+    rig.direct("/v1/messages", _agent(steps))
     answered = rig.post("/v1/messages", _agent(steps), headers)
     ours = sum(line.cost_nano or 0 for line in list(rig.sim.invoice.lines)[before[0] :])
     without = sum(line.cost_nano or 0 for line in list(rig.twin.invoice.lines)[before[1] :])

@@ -6,16 +6,13 @@ directly and once through the gateway; the invoices tell what was read from the 
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bursar.simulator.invoice import Line
-from bursar.simulator.server import Simulator
-from tests.gateway.rig import HOST, JSON_TYPE, Rig, running
+from tests.gateway.rig import Rig, running
 
 STEPS = 12
 SYSTEM = "You are an agent of a parcel service. " * 400
@@ -63,17 +60,6 @@ ASKED = {
 }
 
 
-def _direct(sim: Simulator, path: str, body: dict[str, Any]) -> None:
-    connection = http.client.HTTPConnection(HOST, int(sim.url.rpartition(":")[2]), timeout=20)
-    try:
-        connection.request("POST", path, json.dumps(body).encode(), dict(JSON_TYPE))
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200
-    finally:
-        connection.close()
-
-
 def _read_share(lines: list[Line]) -> float:
     """Prompt tokens that came from the cache, of all."""
     used = [line.usage for line in lines if line.usage is not None]
@@ -86,7 +72,7 @@ def test_the_provider_finds_as_much_in_its_cache(rig: Rig, name: str) -> None:
     path, body = ASKED[name]
     before = len(rig.sim.invoice.lines), len(rig.twin.invoice.lines)
     for step in range(STEPS):
-        _direct(rig.twin, path, body(step))
+        rig.direct(path, body(step))
         assert rig.post(path, body(step)).status == 200
     through = _read_share(list(rig.sim.invoice.lines)[before[0] :])
     directly = _read_share(list(rig.twin.invoice.lines)[before[1] :])

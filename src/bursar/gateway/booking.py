@@ -19,6 +19,7 @@ from bursar.gateway.purse.reserved import Reserved, Spent
 from bursar.ledger.costing import counted, is_refused, priced
 from bursar.ledger.holding import counted_as_held
 from bursar.model.entry import LENS, UNREADABLE, Answer, Attempt, Decision
+from bursar.model.errors import LedgerError
 from bursar.model.usage import Basis, Usage
 
 BAD = 400
@@ -144,6 +145,22 @@ def _changes(order: Order) -> Iterator[Decision]:
         yield Decision(lever=CROSSING, verdict="rewrote", why=why)
     if more := len(order.changes) - len(told):
         yield Decision(lever=CROSSING, verdict="rewrote", why=f"and {more} more changes")
+
+
+async def record(
+    kit: Kit,
+    order: Order,
+    attempts: tuple[Attempt, ...],
+    answer: Answer,
+    decisions: tuple[Decision, ...],
+) -> None:
+    """Put the end of a call into the journal. Returns once that is durable, or cannot be."""
+    outcomes = order.asking.tool_outcomes
+    try:
+        await kit.journal.end(order.call.key, attempts, answer, outcomes, decisions)
+    except LedgerError:
+        # The client gets its answer. The journal holds the record and tries again.
+        kit.tally.add("undurable", (order.plan.provider.name,))
 
 
 def booked_as(kit: Kit, order: Order, attempt: Attempt, answer: Answer) -> Attempt:

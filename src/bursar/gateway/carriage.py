@@ -24,6 +24,7 @@ from bursar.gateway.booking import (
     booked_as,
     count,
     decisions_of,
+    record,
     settled_answer,
     spent_of,
 )
@@ -38,7 +39,7 @@ from bursar.gateway.repeating import Client
 from bursar.gateway.settings import Holder
 from bursar.ledger.journal.rules import refusal
 from bursar.model.entry import Answer, Attempt
-from bursar.model.errors import BadInput, LedgerError, Refused
+from bursar.model.errors import BadInput, Refused
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 """A whole answer longer than this is not held; real ones stay below it by far."""
@@ -325,13 +326,9 @@ class Carriage:
         self.done = booked, answer
         spent = spent_of(booked, answer)
         count(kit, order, booked)
-        outcomes = order.asking.tool_outcomes
         try:
             changed = decisions_of(order, found, self._held, self._fate, spent)
-            await kit.journal.end(order.call.key, (attempt,), answer, outcomes, changed)
-        except LedgerError:
-            # The answer is paid; the client gets it. The journal holds the record and tries again.
-            kit.tally.add("undurable", (order.plan.provider.name,))
+            await record(kit, order, (attempt,), answer, changed)
         finally:
             if self._held is not None:
                 await self._held.settle(spent)

@@ -7,13 +7,13 @@ never come here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from bursar.dialects.showing import Showing
 from bursar.engine.policy import Market, lever_of, wishes_of
+from bursar.gateway.purse.purse import now_ms
 from bursar.gateway.settings.fitting import policies_of
 from bursar.gateway.settings.structs import Settings
 from bursar.levers.ports import Lever
@@ -23,7 +23,6 @@ from bursar.model.call import Call
 from bursar.model.entry import Answer, Attempt, Decision
 from bursar.price.book import Book
 
-NS_PER_MS = 1_000_000
 WAIT_S = 60.0
 """The longest that a call waits for the same call of somebody else."""
 Key = tuple[str, str, bytes, bool]
@@ -87,7 +86,7 @@ class LivePorts:
 
     @property
     def now_ms(self) -> int:
-        return time.time_ns() // NS_PER_MS
+        return now_ms()
 
     def note(self, decision: Decision) -> None:
         self.decisions.append(decision)

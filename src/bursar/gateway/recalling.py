@@ -9,16 +9,17 @@ begins with an empty cache, since they may have changed what is asked.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
+from bursar.gateway.booking import record
 from bursar.gateway.chains import Recall
 from bursar.gateway.forward import CALL_ID
 from bursar.gateway.http.messages import Asked
 from bursar.gateway.kit import Kit
 from bursar.gateway.order import Order
+from bursar.gateway.purse.purse import now_ms
 from bursar.gateway.repeating import Client, Copied
 from bursar.levers.response_cache import HIT, NAME, Ask, Kept, answered, passed
 from bursar.levers.response_cache_keys import Request
@@ -26,7 +27,6 @@ from bursar.model.entry import Answer, Decision
 
 CACHED = "cached"
 """How a call ended that was answered from memory."""
-NS_PER_MS = 1_000_000
 Sent = Callable[[Client, tuple[Decision, ...]], Awaitable[None]]
 
 
@@ -34,7 +34,6 @@ async def recalled(
     kit: Kit, recall: Recall, order: Order, asked: Asked, client: Client, send: Sent
 ) -> None:
     """Answer a call from memory, or send it and remember the answer."""
-    now_ms = time.time_ns() // NS_PER_MS
     request = Request(
         dialect=order.call.dialect or "",
         path=asked.target,
@@ -50,16 +49,16 @@ async def recalled(
     if not isinstance(ask, Ask):
         await send(client, _counted(kit, order, passed(ask)))
         return
-    kept = recall.room.get(ask, now_ms)
+    kept = recall.room.get(ask, now_ms())
     if kept is not None:
-        await _give(kit, order, client, kept, now_ms)
+        await _give(kit, order, client, kept)
         return
     if not ask.wanted.read:
         await _keep(kit, recall, order, (ask, client, send))
         return
     async with recall.flights.seat(ask.key) as seat:
         if seat.given is not None:
-            await _give(kit, order, client, seat.given, time.time_ns() // NS_PER_MS)
+            await _give(kit, order, client, seat.given)
             return
         found = await _keep(kit, recall, order, (ask, client, send))
         if found is not None:
@@ -76,14 +75,13 @@ async def _keep(
     said = copied.said
     if said is None:
         return None
-    now_ms = time.time_ns() // NS_PER_MS
-    kept = recall.room.put(ask, said.status, said.headers, said.body, now_ms)
+    kept = recall.room.put(ask, said.status, said.headers, said.body, now_ms())
     return kept if isinstance(kept, Kept) else None
 
 
-async def _give(kit: Kit, order: Order, client: Client, kept: Kept, now_ms: int) -> None:
+async def _give(kit: Kit, order: Order, client: Client, kept: Kept) -> None:
     """The kept answer, once its record is on disk."""
-    decision = answered(kept, now_ms)
+    decision = answered(kept, now_ms())
     if kept.usage is not None:
         tokens = kept.usage.prompt + kept.usage.answer
         decision = replace(decision, tokens_before=tokens, tokens_after=0)
@@ -101,11 +99,10 @@ async def _give(kit: Kit, order: Order, client: Client, kept: Kept, now_ms: int)
 
 
 async def record_unsent(kit: Kit, order: Order, status: str, told: tuple[Decision, ...]) -> None:
-    """A call for which nothing was sent, and why. Returns once that is on disk."""
+    """A call for which nothing was sent, and why. Returns once that is durable, or cannot be."""
     await kit.journal.room()
     kit.journal.begin(order.call)
-    outcomes = order.asking.tool_outcomes
-    await kit.journal.end(order.call.key, (), Answer(status=status), outcomes, told)
+    await record(kit, order, (), Answer(status=status), told)
 
 
 def _counted(kit: Kit, order: Order, decision: Decision) -> tuple[Decision, ...]:

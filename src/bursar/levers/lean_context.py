@@ -98,7 +98,7 @@ class Step(NamedTuple):
     """Of each later call."""
 
 
-class Route(NamedTuple):
+class Measure(NamedTuple):
     """What a conversation is judged by."""
 
     tariff: Tariff
@@ -141,7 +141,7 @@ class Trimmer:
         starts = turn_starts(blocks)
         root = hash((tags.tenant, tags.route, call.provider, call.model))
         prefixes = _prefixes(blocks, starts, root)
-        route = Route(
+        route = Measure(
             tariff,
             (tags.route, call.provider, call.model),
             self._wish.most_lost_tokens * (tariff.rates.input or 0),
@@ -190,7 +190,7 @@ class Trimmer:
 
     # -- through the turns of a conversation
 
-    def _at(self, script: Script, prefixes: list[int], route: Route) -> State:
+    def _at(self, script: Script, prefixes: list[int], route: Measure) -> State:
         """The state at this call, from the last place that is remembered."""
         states = self._states
         first = script.count
@@ -205,7 +205,7 @@ class Trimmer:
             states.popitem(last=False)
         return state
 
-    def _next(self, script: Script, state: State, turns: int, route: Route) -> State:
+    def _next(self, script: Script, state: State, turns: int, route: Measure) -> State:
         """The state at the call whose prompt has so many turns."""
         tariff = route.tariff
         tools = state.shape.tools
@@ -289,7 +289,7 @@ class Trimmer:
         return Step(shape, tokens, worst_pico, new_pico - cost_pico, gain_pico)
 
     def _judged(
-        self, step: Step, waited_pico: int, route: Route, now: tuple[int, int, int]
+        self, step: Step, waited_pico: int, route: Measure, now: tuple[int, int, int]
     ) -> str | None:
         """Why the step is not made now; None: it is made."""
         turns, lost_pico, asked_pico = now

@@ -1,4 +1,4 @@
-"""The meaning of each setting, read from the text under its field in `structs`.
+"""The meaning of each setting, read from the text under its field, where its struct is written.
 
 Python forgets such texts, so they are taken from the module's source; that happens where pages are
 written, never where calls are served. A field without a text is an error.
@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
-from bursar.engine import policy
-from bursar.gateway.settings import caps, listening, structs
+from bursar.gateway.settings import structs
 from bursar.gateway.settings.amounts import Amounts, Count, Every, Money, Percent, Words
 from bursar.gateway.settings.values import Bytes, Moment, Seconds, written
-from bursar.levers import (
-    fit,
-    lean_context,
-    model_route,
-    no_progress,
-    prompt_cache,
-    response_cache,
-)
 from bursar.model.errors import BursarError
 
 KINDS: dict[object, str] = {
@@ -43,8 +35,8 @@ KINDS: dict[object, str] = {
 }
 
 
-LEVERS = (policy, fit, lean_context, model_route, no_progress, prompt_cache, response_cache)
-"""Where the settings of levers stand."""
+Texts = dict[str, tuple[str, dict[str, str]]]
+"""Class -> its docstring, and the text under each of its fields."""
 
 ENTRIES: dict[object, str] = {dict: ".NAME", tuple: "[]"}
 """How the entries of a map or a list are called in a path."""
@@ -77,14 +69,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 def sections(source: str | None = None) -> list[Section]:
     """All parts of the file, from the top down. Raises BursarError for a field without a text."""
-    texts = _texts(source if source is not None else inspect.getsource(structs))
-    for module in (caps, listening, *LEVERS):
-        texts = _texts(inspect.getsource(module)) | texts
+    texts: dict[str, Texts] = {}
+    if source is not None:
+        texts[structs.__name__] = _texts(source)
     found: list[Section] = []
     queue: list[tuple[str, type[msgspec.Struct]]] = [("", structs.Settings)]
     while queue:
         path, kind = queue.pop(0)
-        says, told = texts[kind.__name__]
+        if kind.__module__ not in texts:
+            texts[kind.__module__] = _texts(inspect.getsource(sys.modules[kind.__module__]))
+        says, told = texts[kind.__module__][kind.__name__]
         fields = msgspec.structs.fields(kind)
         missing = [one.name for one in fields if one.name not in told]
         if missing:
@@ -105,7 +99,7 @@ def sections(source: str | None = None) -> list[Section]:
     return found
 
 
-def _texts(source: str) -> dict[str, tuple[str, dict[str, str]]]:
+def _texts(source: str) -> Texts:
     """Class -> its docstring, and field -> the text under it."""
     found: dict[str, tuple[str, dict[str, str]]] = {}
     for node in ast.parse(source).body:
