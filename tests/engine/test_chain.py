@@ -92,6 +92,22 @@ def test_every_lever_has_its_place_and_its_settings() -> None:
     assert set(names) - set(ORDER) == {"response_cache"}, "it stands before the chain"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lean_context": {"keep_turns": -3}},
+        {"response_cache": {"ttl_s": 0}},
+        {"max_tokens": {"times": 0.5}},
+        {"prompt_cache": {"most_lost_tokens": -1}},
+        {"model_route": {"rules": [{"to": "m", "prompt_below": 0}]}},
+        {"no_progress": {"repeats": 1}},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="or more"):
+        msgspec.convert(wrong, Levers)
+
+
 def test_levers_come_in_their_order() -> None:
     levers = Levers(prompt_cache=PromptCache(), effort=Effort(most="low"))
     assert [name for name, _ in wishes_of(levers)] == ["effort", "prompt_cache"]

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from bursar.levers.ports import PASS, REWROTE, Lever, Next, Ports, rewrite
+from bursar.levers.ranges import at_least
 from bursar.model.block import Role
 from bursar.model.call import Call
 from bursar.model.entry import Answer, Decision
@@ -42,8 +43,7 @@ class MaxTokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """No bound is lower than this."""
 
     def __post_init__(self) -> None:
-        if not self.times >= 1:
-            raise ValueError("times needs 1 or more")
+        at_least(self, times=1, least_answers=1, least_tokens=1)
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

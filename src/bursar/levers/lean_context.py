@@ -27,6 +27,7 @@ from bursar.levers.lean_lengths import Lengths
 from bursar.levers.lean_tariff import Tariff
 from bursar.levers.lean_thinning import Thinning
 from bursar.levers.ports import PASS, REWROTE, Lever, Ports, rewrite
+from bursar.levers.ranges import at_least
 from bursar.model.block import Block, Mark
 from bursar.model.call import Call
 from bursar.model.entry import Decision
@@ -66,6 +67,10 @@ class LeanContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """When to trim: where it pays for the part of the prompt that is written anew, or always."""
     most_lost_tokens: int = 50_000
     """What trims may cost more than they earn, per session, in plain input tokens."""
+
+    def __post_init__(self) -> None:
+        at_least(self, keep_turns=0, result_tokens=0, recent_turns=0)
+        at_least(self, idle_turns=0, most_lost_tokens=0)
 
 
 class State(NamedTuple):

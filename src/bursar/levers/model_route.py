@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from bursar.levers.ports import PASS, REWROTE, Lever, Ports, rewrite, shown
+from bursar.levers.ranges import at_least
 from bursar.model.block import Block, Role
 from bursar.model.call import Call
 from bursar.model.entry import Decision
@@ -48,6 +49,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The last message of the user holds none of these."""
 
     def __post_init__(self) -> None:
+        at_least(self, prompt_below=1, answer_below=1)
         stated = msgspec.structs.asdict(self)
         del stated["to"]
         if all(one is None or one == () for one in stated.values()):

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from bursar.levers.ports import PASS, REFUSED, Lever, Ports, gate
+from bursar.levers.ranges import at_least
 from bursar.model.block import Block, Role
 from bursar.model.call import Call
 from bursar.model.entry import Decision
@@ -37,10 +38,7 @@ class NoProgress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     records what it saw."""
 
     def __post_init__(self) -> None:
-        if self.repeats < 2:
-            raise ValueError("repeats needs 2 or more")
-        if self.longest_round < 1:
-            raise ValueError("longest_round needs 1 or more")
+        at_least(self, repeats=2, longest_round=1)
 
 
 def steps_of(blocks: tuple[Block, ...]) -> list[Step]:

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from bursar.levers.ports import PASS, REWROTE, Lever, Next, Ports
+from bursar.levers.ranges import at_least
 from bursar.levers.returns import LATE_MS, Group, Returns
 from bursar.model.block import Block, Mark, Role
 from bursar.model.call import Call
@@ -50,6 +51,9 @@ class PromptCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     most_lost_tokens: int = 250_000
     """What marks may cost more than they earn before they are withdrawn for an hour, in plain input
     tokens, on each route and model. In all, twice as much can be lost there."""
+
+    def __post_init__(self) -> None:
+        at_least(self, most_lost_tokens=0)
 
 
 class Worth(NamedTuple):

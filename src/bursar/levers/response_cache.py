@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from bursar.levers.ports import ANSWERED, PASS
+from bursar.levers.ranges import at_least
 from bursar.levers.response_cache_keys import Request, Wanted, fields_of, key_of, wanted, why_never
 from bursar.levers.response_cache_shelf import Shelf
 from bursar.levers.response_cache_worth import judged
@@ -57,6 +58,9 @@ class ResponseCache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """True: answers that end because of `max_tokens` are kept as well."""
     purge_tags: tuple[str, ...] = ("tenant", "route")
     """Tags by whose values answers can be thrown out."""
+
+    def __post_init__(self) -> None:
+        at_least(self, ttl_s=1, most_bytes=0)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
